@@ -135,7 +135,9 @@ def compare(
             each["better"] = (letter if each["difference"] > 0 else base.letter) if significant else None
     content = {
         "models": [
-            {"letter": each.letter, "folder": shown(each.folder), "model": each.model} for each in models
+            # A report may be handed on: it names no path of this machine.
+            {"letter": each.letter, "folder": shown(each.folder.resolve().name), "model": each.model}
+            for each in models
         ],
         "reference": base.letter,
         "public_data": models[0].public_data,

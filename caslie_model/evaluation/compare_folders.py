@@ -15,6 +15,7 @@ from caslie_model.config.files import CONFIG
 from caslie_model.errors import RunError
 from caslie_model.evaluation.evaluate import METRICS
 from caslie_model.evaluation.records import is_not_finite
+from caslie_model.hub.public_names import public_name
 from caslie_model.inference.prediction_log import HEADER, PREDICTIONS
 from mmecinstruct.core.disk_errors import shown
 from mmecinstruct.core.output_folder import made_by
@@ -200,4 +201,5 @@ def _described(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         for name, usual in (("images", "own"), ("instruction", "seen"), ("answers", None), ("shots", 0))
         if settings.get(name, usual) not in (usual, None)
     ]
-    return f"{metrics['model']} ({', '.join(parts)})" if parts else str(metrics["model"])
+    name = public_name(str(metrics["model"]))
+    return f"{name} ({', '.join(parts)})" if parts else name

@@ -28,8 +28,8 @@ KINDS = {
 def image_use(samples: Sequence[Sample], records: Records) -> list[dict[str, Any]]:
     """Return, for each task and split, what the own images did to the answers.
 
-    Compared are the samples that were also asked in the other way. Where the dataset tells the images of its samples,
-    those without one are left out. A missing answer with the own images is wrong.
+    Compared are the samples that were asked in both ways: a request that failed in one of them says nothing of images.
+    Where the dataset tells the images of its samples, those without one are left out.
 
     Args:
         samples: The evaluated samples.
@@ -47,7 +47,8 @@ def image_use(samples: Sequence[Sample], records: Records) -> list[dict[str, Any
             chosen = [
                 (sample, unit)
                 for sample, unit in zip(whole, units.names, strict=True)
-                if (sample.id, variant) in records and (sample.image_roles or not told)
+                if {(sample.id, PUBLISHED), (sample.id, variant)} <= records.keys()
+                and (sample.image_roles or not told)
             ]
             if chosen:
                 rows.append({"task": task, "split": split, **_row(chosen, records, variant, shown, units)})

@@ -434,6 +434,12 @@ def test_a_page_without_its_dataset_says_that_images_are_missing(evaluated: Eval
     assert "alert(1)" in page
 
 
+def test_reports_name_no_path_of_this_machine(evaluated: Evaluate, tmp_path: Path) -> None:
+    comparison = quick(evaluated("a", right), evaluated("b", wrong_every(3)), samples=2)
+    for report in (comparison.html(), comparison.markdown(), json.dumps(comparison.content)):
+        assert str(tmp_path.parent) not in report
+
+
 def test_two_models_that_agree_have_nothing_to_show(evaluated: Evaluate) -> None:
     comparison = quick(evaluated("a", right), evaluated("b", right))
     assert "the models are right on the same ones" in comparison.html()

@@ -37,6 +37,15 @@ def test_what_images_did_is_counted_per_sample(sample: Make) -> None:
     assert row["other_images"] == "none"
 
 
+@pytest.mark.parametrize("lost", ["", "images none"])
+def test_a_sample_answered_in_one_way_says_nothing_of_images(sample: Make, lost: str) -> None:
+    samples = shown(sample)
+    records: Records = {(s.id, way): {"prediction": "A"} for s in samples for way in ("", "images none")}
+    del records[samples[0].id, lost]
+    [row] = image_use(samples, records)
+    assert (row["samples"], row["redundant"]) == (len(samples) - 1, len(samples) - 1)
+
+
 def test_each_kind_of_other_images_has_a_row_of_the_samples_asked(sample: Make) -> None:
     samples = [*shown(sample, 4), sample(9, "A")]
     records: Records = {(s.id, ""): {"prediction": "A"} for s in samples}
