@@ -35,9 +35,10 @@ from training_turns import Line
 
 # Task, how answers are written, samples, samples of a part.
 LIKELIHOOD = (
-    ("sentiment_analysis", "text", 96, 16),
+    ("sentiment_analysis", "text", 60, 16),
     ("category_classification", "text", 24, 8),
     ("sequential_recommendation", "text", 2, 1),
+    ("product_substitute_identification", "text", 30, 20),
 )
 GENERATION = (
     ("product_substitute_identification", "text", 120, 40),
