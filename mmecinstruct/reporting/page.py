@@ -106,5 +106,5 @@ def paragraphs(*texts: str) -> Markup:
 def _environment() -> SandboxedEnvironment:
     made = environment().overlay(autoescape=True)
     # Invisible characters that turn the direction of a text could make one answer look like another.
-    made.filters["printable"] = lambda text: printable(str(text), keep="\n\t")
+    made.filters = {**made.filters, "printable": lambda text: printable(str(text), keep="\n\t")}
     return made

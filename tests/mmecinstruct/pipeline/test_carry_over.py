@@ -34,8 +34,8 @@ def test_files_of_people_are_taken_over(rebuild, tmp_path):
     rebuild()
     plain = hashes(out)
     (out / "LICENSE").write_text("mine")
-    (out / "captions" / "deep").mkdir(parents=True)
-    (out / "captions" / "deep" / "train.parquet").write_bytes(b"a table of mine")
+    (out / "drafts" / "deep").mkdir(parents=True)
+    (out / "drafts" / "deep" / "train.parquet").write_bytes(b"a table of mine")
     (out / SA / "notes.txt").write_text("mine")
     (out / "empty").mkdir()
     check_target(out)
@@ -43,7 +43,7 @@ def test_files_of_people_are_taken_over(rebuild, tmp_path):
     assert rebuild() == []
     assert validate_folder(out) == []
     assert (out / "empty").is_dir()
-    added = {"LICENSE", "captions/deep/train.parquet", f"{SA}/notes.txt"}
+    added = {"LICENSE", "drafts/deep/train.parquet", f"{SA}/notes.txt"}
     assert hashes(out).items() >= plain.items()
     assert set(hashes(out)) - set(plain) == added
     assert (out / "LICENSE").read_text() == "mine"
