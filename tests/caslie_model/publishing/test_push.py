@@ -283,6 +283,8 @@ def test_an_adapter_on_the_hub_is_evaluated_by_its_name(
     there = client.call("evaluate", model=repo, out=str(tmp_path / "there"), **asked)
     assert there["model"] == repo
     assert there["results"] == json.loads(json.dumps(here["results"]))
+    revision = there["provenance"].pop("adapter_revision")
+    assert re.fullmatch("[0-9a-f]{40}", revision)
     assert there["provenance"] == here["provenance"]
     fetched = {request.path.rpartition("/main/")[2] for request in hub.sent("GET", "/resolve/")}
     assert not any("png" in path for path in fetched)  # only what an adapter is made of
