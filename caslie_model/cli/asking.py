@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from caslie_model.cli.options import Base, Data, Override, Tasks
+from caslie_model.cli.options import Base, Budget, Data, Override, ReadBatch, Tasks, WriteBatch
 from mmecinstruct.core.console import comma_list
 
 
@@ -51,17 +51,9 @@ def asking_fields(
         int, typer.Option(help="Ask again with the options in so many other orders.")
     ] = 0,
     batch_size: Annotated[int, typer.Option(help="Samples at once; changes no answer.")] = 8,
-    budget: Annotated[
-        float | None,
-        typer.Option(help="Money that a server may cost at most, in the currency of its prices."),
-    ] = None,
-    write_batch: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write an OpenAI batch file, and ask nothing.")
-    ] = None,
-    read_batch: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Read the answers of an OpenAI batch; repeatable."),
-    ] = None,
+    budget: Budget = None,
+    write_batch: WriteBatch = None,
+    read_batch: ReadBatch = None,
 ) -> dict[str, Any]:
     """Return the fields of a `PredictConfig` that the options set."""
     return {

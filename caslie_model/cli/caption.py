@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from caslie_model import api_evaluation
-from caslie_model.cli.options import AsJson, Data, Override, Overwrite, Tasks
+from caslie_model.cli.options import AsJson, Budget, Data, Override, Overwrite, ReadBatch, Tasks, WriteBatch
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import comma_list, quiet_libraries, say, tell_what_is_kept
 
@@ -54,17 +54,9 @@ def caption(
     ] = None,
     max_words: Annotated[int, typer.Option(help="Words of a caption at most.")] = 50,
     batch_size: Annotated[int, typer.Option(help="Images at once; changes no caption.")] = 8,
-    budget: Annotated[
-        float | None,
-        typer.Option(help="Money that a server may cost at most, in the currency of its prices."),
-    ] = None,
-    write_batch: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write an OpenAI batch file, and ask nothing.")
-    ] = None,
-    read_batch: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Read the answers of an OpenAI batch; repeatable."),
-    ] = None,
+    budget: Budget = None,
+    write_batch: WriteBatch = None,
+    read_batch: ReadBatch = None,
     override: Override = None,
     overwrite: Overwrite = False,
     dry_run: Annotated[

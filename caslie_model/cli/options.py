@@ -41,3 +41,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PlanAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run left.")]
+Budget = Annotated[
+    float | None, typer.Option(help="Money that a server may cost at most, in the currency of its prices.")
+]
+WriteBatch = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write an OpenAI batch file, and ask nothing.")
+]
+ReadBatch = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Read the answers of an OpenAI batch; repeatable."),
+]
