@@ -19,6 +19,7 @@ from caslie_model.errors import RunError
 from caslie_model.inference.prediction_log import HEADER, PREDICTIONS, is_prediction
 from caslie_model.inference.select_samples import target_fingerprint
 from caslie_model.runtime.console import say
+from caslie_model.runtime.strict_json import strict_json
 from mmecinstruct.core.disk_errors import shown
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import fingerprint, sha256_file
@@ -150,8 +151,8 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line, parse_constant=_no_json)
-        except (ValueError, RecursionError):
+            value = strict_json(line)
+        except ValueError:
             value = None
         yield number, value if isinstance(value, dict) else None
 
@@ -160,10 +161,6 @@ def _check_commas(file: Path, names: Sequence[str]) -> None:
     for separator, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(names) == 1 and "id" in names[0].split(separator) and separator in names[0]:
             raise RunError(f"{shown(file)}: its cells are separated by {name}; save it with commas")
-
-
-def _no_json(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _header(file: Path) -> dict[str, Any]:

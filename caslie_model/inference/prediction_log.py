@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 from caslie_model.errors import RunError
 from caslie_model.runtime.console import say
+from caslie_model.runtime.strict_json import strict_json
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import fingerprint
 
@@ -283,8 +284,8 @@ def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
 def _record(line: bytes) -> dict[str, Any] | None:
     """Return the prediction in a line, None where it is damaged: `NaN`, which is no JSON, counts as damage too."""
     try:
-        record = json.loads(line, parse_constant=_no_json)
-    except (ValueError, RecursionError):
+        record = strict_json(line)
+    except ValueError:
         return None
     return record if isinstance(record, dict) and is_prediction(record) else None
 
@@ -312,10 +313,6 @@ def is_prediction(record: Mapping[str, Any]) -> bool:
 
 def _is_number(value: Any, least: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= _LARGEST
-
-
-def _no_json(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 # Names in headers that earlier versions wrote, and those that they did not write yet.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from caslie_model.runtime.strict_json import strict_json
 
 # Blanks of tokenizers that work on bytes or on pieces, as servers show them.
 _BLANKS = "Ġ▁Ċ \t\n"
@@ -77,8 +78,8 @@ def parse_json(content: bytes) -> Any:
         MalformedReplyError: If it is none, or one that is nested too deeply.
     """
     try:
-        return json.loads(content, parse_constant=_no_json)
-    except (ValueError, RecursionError):
+        return strict_json(content)
+    except ValueError:
         raise MalformedReplyError("the answer is no JSON") from None
 
 
@@ -222,7 +223,3 @@ def _top(logprobs: Any) -> tuple[tuple[str, float], ...]:
 def _is_logprob(value: Any) -> bool:
     """Return whether a value is the logarithm of a probability, rounding allowed for; servers cap it from below."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e6 < value < 1e-3
-
-
-def _no_json(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")

@@ -54,7 +54,7 @@ class ServerSettings:
     concurrency: int = 8
     request_timeout: float = 120.0
     retries: int = 5
-    max_pixels: int = 1_048_576
+    max_pixels: int = 262_144
     max_tokens: int | None = None
     limit_name: LimitName = "max_tokens"
     request_temperature: Literal[0] | None = 0
