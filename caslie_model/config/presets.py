@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from caslie_model.config.captions import CaptionConfig
 from caslie_model.config.choices import Config
 from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
 from caslie_model.config.judging import JudgeConfig
-from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig, without_removed
+from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.errors import RecipeError, YamlError
@@ -23,6 +24,8 @@ from mmecinstruct.core.settings import QUIET, tell_old_names, wrong_fields
 from mmecinstruct.core.yaml_text import read_yaml
 from mmecinstruct.recipe import apply_override
 
+# Settings in saved configs of earlier versions.
+_REMOVED = ("reuse_lower_layers", "lower_layers_gigabytes")
 _OF_TASKS = frozenset(FinetuneConfig.model_fields) - frozenset(TrainingConfig.model_fields)
 
 
@@ -167,6 +170,13 @@ def _validate(
         raise ConfigError(str(error)) from error
     except ValidationError as error:
         raise ConfigError("\n".join(["not a valid config:", *wrong_fields(error, kind)])) from error
+
+
+def without_removed(content: Mapping[str, Any], quiet: bool) -> dict[str, Any]:
+    """Return a config without removed settings, which changed no result. Print a line where one was on, or be quiet."""
+    if content.get("reuse_lower_layers") and not quiet:
+        print("reuse_lower_layers is ignored: this version has no such setting", file=sys.stderr)
+    return {key: value for key, value in content.items() if key not in _REMOVED}
 
 
 def config_yaml(config: BaseModel) -> str:
