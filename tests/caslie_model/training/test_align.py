@@ -16,13 +16,13 @@ import caslie_model.training.align
 from caslie_model.adapters.loading import load_for_evaluation
 from caslie_model.config.presets import align_config, evaluate_config
 from caslie_model.config.training import AlignConfig
+from caslie_model.data.catalogue import read_catalogue
 from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.training.align import (
     align,
     alignment_samples,
     correct_attributes,
     product_images,
-    read_catalogue,
 )
 from mmecinstruct.core.errors import DatasetError, SourceError
 
