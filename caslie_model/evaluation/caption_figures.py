@@ -31,10 +31,11 @@ def attribute_figures(
     Returns:
         The figures by name, as metrics.json has them.
     """
-    own = [(each, states) for each, states in zip(asked, stated, strict=True) if not each.blind]
-    others = [(each, states) for each, states in zip(asked, stated, strict=True) if each.blind]
+    own, others, told = (
+        [(each, states) for each, states in zip(asked, stated, strict=True) if each.control == control]
+        for control in ("", "blind", "told")
+    )
     recall, blind = _unit_means(own, units, is_right), _unit_means(others, units, is_right)
-    false, blind_false = _unit_means(own, units, _false_share), _unit_means(others, units, _false_share)
     right = {each.product: each.right for each, _ in own}
     frequent, share = _most_frequent(right, units)
     both = sorted(recall.keys() & blind.keys())
@@ -45,9 +46,13 @@ def attribute_figures(
         "recall": _figure(recall),
         "wrong": _figure(_unit_means(own, units, _is_wrong)),
         "not_stated": _figure(_unit_means(own, units, lambda _, states: float(not states))),
-        "false_statements": _figure(false),
+        "false_statements": _figure(_unit_means(own, units, _false_share)),
         "most_frequent": {"value": frequent, "recall": share},
-        "blind": {"recall": _figure(blind), "false_statements": _figure(blind_false)},
+        "told": {"recall": _figure(_unit_means(told, units, is_right))},
+        "blind": {
+            "recall": _figure(blind),
+            "false_statements": _figure(_unit_means(others, units, _false_share)),
+        },
         "above_blind": {
             "value": float(differences.mean()) if both else None,
             "interval": list(difference_interval(differences, both)) if both else None,
@@ -128,6 +133,7 @@ def quality_table(metrics: Mapping[str, Any]) -> Table:
         Column("wrong"),
         Column("not\nstated"),
         Column("false\nstatements"),
+        Column("told"),
         Column("most\nfrequent", is_detail=True),
         Column("blind\nrecall"),
         Column("above\nblind"),
@@ -144,6 +150,7 @@ def quality_table(metrics: Mapping[str, Any]) -> Table:
                 figure(each["wrong"]["value"]),
                 figure(each["not_stated"]["value"]),
                 figure(each["false_statements"]["value"]),
+                figure(each["told"]["recall"]["value"]),
                 figure(each["most_frequent"]["recall"]),
                 figure(each["blind"]["recall"]["value"]),
                 figure(each["above_blind"]["value"]),
@@ -154,7 +161,8 @@ def quality_table(metrics: Mapping[str, Any]) -> Table:
     ]
     note = (
         "recall: captions that state a right value. wrong: that state other values alone. false statements: stated "
-        "values that are not the product's. most frequent: recall of a guesser who always names that value. "
-        "blind: the same questions with captions of other products. Units are products; those with one image are one."
+        "values that are not the product's. told: recall of a sentence that says the right value, the most that this "
+        "reader can reach. most frequent: recall of a guesser who always names that value. blind: the same questions "
+        "with captions of other products. Units are products; those with one image are one."
     )
     return Table(f"{metrics['captions']}, read by {metrics['reader']}", columns, rows, note)

@@ -40,12 +40,13 @@ from caslie_model.runtime.disk_errors import explained_disk_errors
 from caslie_model.runtime.processes import process_count
 from caslie_model.runtime.progress import Progress
 from mmecinstruct.core.disk_errors import check_can_write
-from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.output_folder import CAPTION_QUALITY, check_output, claim_output
 
 METRICS, ANSWERS, READER = "metrics.json", "answers.jsonl", "reader"
 SAMPLE_SHOP = "sample shop"
+# A reader that finds fewer of the values that it is told says little of captions.
+_READS = 0.8
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,23 @@ def caption_quality(config: CaptionQualityConfig, overwrite: bool = False) -> Ca
             (CONFIG, config_yaml(config)),
         ):
             write_atomically(config.out / name, text.encode(errors="replace"))
-    unread = sum(each["unread"] for each in metrics["attributes"].values())
-    if unread:
-        say(
-            f"{unread} captions got no answer that could be read; they count as not stated. {READER}/ has what came; "
-            "running the same again asks those without an answer"
-        )
+    _tell(metrics)
     return CaptionQuality(config.out, metrics)
+
+
+def _tell(metrics: Mapping[str, Any]) -> None:
+    for name, each in metrics["attributes"].items():
+        told = each["told"]["recall"]["value"]
+        if told < _READS:
+            say(
+                f"{name}: {metrics['reader']} finds {told:.2f} of values that a sentence says plainly: figures tell "
+                f"more of it than of captions; give another reader (`{WORDS}`, a larger model)"
+            )
+        if each["unread"]:
+            say(
+                f"{name}: {each['unread']} captions got no answer that could be read, which count as not stated; the "
+                "same command asks those without an answer again"
+            )
 
 
 def estimate_caption_quality(config: CaptionQualityConfig) -> dict[str, int]:
@@ -164,10 +175,6 @@ def _work(config: CaptionQualityConfig) -> _Work:
             del asked[name]
         elif len(each.values) < 2:
             say(f"{name}: the catalogue has one value alone: whoever states it is right")
-    if not asked:
-        raise DatasetError(
-            f"no captioned product has a value of {', '.join(attributes)} in the catalogue; name other attributes"
-        )
     captions = [each for several in read.captions.values() for each in several]
     without = sum(each.caption is None for each in captions)
     say(
@@ -241,7 +248,8 @@ def _line(asked: Asked, states: Stated) -> dict[str, Any]:
         "stated": None if states is None else sorted(states),
         "outcome": outcome,
         "caption": caption.caption,
-        **({"caption_of": caption.product} if asked.blind else {}),
+        **({"control": asked.control} if asked.control else {}),
+        **({"caption_of": caption.product} if asked.control == "blind" else {}),
         "sample_id": caption.sample,
         "position": caption.position,
         "image": caption.image,

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +26,7 @@ NOT_STATED = "the description does not say"
 _TASK = "caption quality"
 
 Row: TypeAlias = dict[str, Any]
+Control: TypeAlias = Literal["", "blind", "told"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +73,16 @@ class Asked:
         attribute: The attribute.
         product: The product whose values are right.
         right: Its values; each is right.
-        caption: The caption, of another product where `blind`.
-        blind: Whether it is of the control.
+        caption: The caption.
+        control: "" for the product's own caption; "blind" for one of another product, "told" for a sentence that says
+            the right values, which shows what the reader can read.
     """
 
     attribute: str
     product: str
     right: frozenset[str]
     caption: ProductCaption
-    blind: bool = False
+    control: Control = ""
 
 
 def read_product_captions(config: CaptionQualityConfig, catalogue: Catalogue) -> ReadCaptions:
@@ -118,10 +120,12 @@ def read_product_captions(config: CaptionQualityConfig, catalogue: Catalogue) ->
             f"{config.captions}: no caption of these tasks and splits is of a product's own image; caption more tasks"
         )
     if not found:
-        where = f"{config.catalogue}; is id_column={config.id_column} the right one?"
+        where = "the sample shop of its recipe"
+        if config.catalogue is not None:
+            where = f"{config.catalogue}; is id_column={config.id_column} the right one?"
         raise DatasetError(
-            f"no captioned product of {config.data} (such as {unknown}) is in "
-            f"{where if config.catalogue else 'the sample shop of its recipe'}"
+            f"no captioned product of {config.data} (such as {unknown}) has a value of "
+            f"{', '.join(config.asked_attributes)} in {where}"
         )
     chosen = sorted(found, key=lambda name: (hash_draw(config.seed, "caption quality products", name), name))
     captions = {
@@ -209,6 +213,7 @@ class AttributeQuestions:
 
     def __init__(self, attribute: str, catalogue: Catalogue, config: CaptionQualityConfig) -> None:
         self.attribute = attribute
+        self._name = attribute.replace("_", " ")
         self._config = config
         written: dict[str, Counter[str]] = defaultdict(Counter)
         self._keys: dict[str, tuple[str, ...]] = {}
@@ -219,7 +224,8 @@ class AttributeQuestions:
                 written[value.casefold()][value] += 1
         # Of several ways to write a value in capitals, the most frequent.
         self._names = {
-            key: min(forms, key=lambda form: (-forms[form], form)) for key, forms in written.items()
+            key: min(forms, key=lambda form: (-forms[form], form.swapcase()))
+            for key, forms in written.items()
         }
         self.values = tuple(self._names[key] for key in sorted(self._names))
 
@@ -228,22 +234,32 @@ class AttributeQuestions:
         return frozenset(self._names[key] for key in self._keys.get(product, ()))
 
     def asked(self, read: ReadCaptions) -> list[Asked]:
-        """Return what is asked: each product of its own captions and, as a control, of those of another.
+        """Return what is asked: each product of its own captions, of those of another, and of the right values told.
 
         Args:
             read: The captions.
 
         Returns:
-            By product, in hash order. A product has no control where no other unit has the attribute.
+            By product, in hash order. A product is not asked of another's captions where no other unit has the
+            attribute.
         """
         products = [product for product in read.captions if self.right(product)]
-        asked = []
+        asked: list[Asked] = []
         for place, product in enumerate(products):
             around = (*products[place + 1 :], *products[:place])
             other = next((each for each in around if read.units[each] != read.units[product]), None)
-            for owner, blind in ((product, False), (other, True)):
-                for caption in read.captions[owner] if owner is not None else ():
-                    asked.append(Asked(self.attribute, product, self.right(product), caption, blind))
+            right = self.right(product)
+            told = f"The {self._name} of the product is {' and '.join(sorted(right))}."
+            controls: tuple[tuple[Control, Sequence[ProductCaption]], ...] = (
+                ("", read.captions[product]),
+                ("blind", read.captions[other] if other is not None else ()),
+                ("told", (ProductCaption(product, "", 0, "", told),)),
+            )
+            asked += [
+                Asked(self.attribute, product, right, caption, control)
+                for control, captions in controls
+                for caption in captions
+            ]
         return asked
 
     def question(self, asked: Asked) -> Question | None:
@@ -269,10 +285,7 @@ class AttributeQuestions:
         right = drawn(asked.right, "caption quality options")[: most - 1]
         others = drawn(set(self.values) - asked.right, "caption quality options")[: most - len(right)]
         options = drawn([*right, *others, NOT_STATED], "caption quality letters")
-        name = self.attribute.replace("_", " ")
-        instruction = (
-            f"What is the {name} of the product, by the description alone? If it does not say: {NOT_STATED}."
-        )
+        instruction = f"What is the {self._name} of the product? Answer from the description alone."
         return Question(
             Sample(
                 id=fingerprint([instruction, caption, options])[:20],
