@@ -15,6 +15,7 @@ from caslie_model import api_evaluation
 from caslie_model.cli.options import AsJson, Budget, Data, Override, Overwrite, Tasks
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import comma_list, quiet_libraries, say, show, tell_what_is_kept
+from mmecinstruct.reporting.tables import table_text
 
 panel = Panel("Caption")
 
@@ -108,7 +109,6 @@ def caption_quality(
         print(json.dumps(estimate, indent=1) if as_json else "\n".join(lines))
         return
     from caslie_model.evaluation.caption_figures import quality_table
-    from mmecinstruct.reporting.tables import table_text
 
     with tell_what_is_kept(_KEPT):
         result = api_evaluation.caption_quality(config, overwrite=overwrite)

@@ -12,6 +12,7 @@ from mmecinstruct.recipe import load_recipe
 from mmecinstruct.sources.readers.batches import RowError
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
+from mmecinstruct.synthetic.shop import product_attributes
 
 # The image of this role shows what the reviewer chose to show, not what a catalogue says of the product.
 ROLE_OF_OTHERS = "review"
@@ -82,8 +83,6 @@ def sample_shop_catalogue(data: str, attributes: Sequence[str]) -> dict[str, dic
     Raises:
         ConfigError: If the dataset was not built from the sample shop, or its products have no such attribute.
     """
-    from mmecinstruct.synthetic.shop import product_attributes
-
     path = Path(data) / _RECIPE
     recipe = load_recipe(str(path)) if path.is_file() else None
     if recipe is None or recipe.sample is None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -102,7 +104,6 @@ def product_attributes(settings: SampleShopSettings, seed: int) -> dict[str, dic
         Values of `colour`, `pattern`, `shape`, `fine_category`, `material` and `brand`, by the product's id.
     """
     from mmecinstruct.synthetic.shop.assembly import make_shop
-    from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES
 
     return {
         product.asin: {
