@@ -23,6 +23,7 @@ from mmecinstruct.core.errors import DatasetError, MmecError, SourceError
 from mmecinstruct.recipe import SampleShopSettings
 from mmecinstruct.schemas.captions import captions_path
 from mmecinstruct.synthetic.shop import product_attributes
+from tests.servers.chat_server import Asked, Canned, ChatServer, completion
 
 CC, SA = "category_classification", "sentiment_analysis"
 # By product: its colour in the catalogue, and the captions of its image in one sample after the other.
@@ -262,6 +263,43 @@ class TestModels:
         assert shop.figures(**fields) == found
         assert sorted(log.read_text().splitlines(keepends=True)) == sorted(whole)
         assert all(line["outcome"] != "unread" for line in shop.answers())
+
+    def test_a_server_that_can_read_finds_what_is_stated_and_is_asked_once(self, shop: Shop) -> None:
+        def read(asked: Asked) -> Canned:
+            _, description = asked.text.split("description: ")
+            said = description.split("Options:")[0]
+            return Canned(completion(next((each for each in ("red", "blue") if each in said), NOT_STATED)))
+
+        shop.make(SHOWN)
+        with ChatServer(read) as server:
+            fields = {"reader": "openai:tiny", "server": server.url, "scoring": "generate"}
+            found = shop.figures(**fields)
+            count = len(server.asked)
+            assert shop.figures(**fields) == found
+            assert len(server.asked) == count
+            assert "image_url" not in json.dumps([each.body for each in server.asked])
+        # Of the two colours of one caption the server names the right one.
+        assert found["recall"]["value"] == pytest.approx((1 + 1 / 2 + 1 / 4 + 0) / 4)
+        assert found["told"]["recall"]["value"] == 1
+        assert found["unread"] == 0
+
+    def test_requests_without_an_answer_are_told_and_asked_again(
+        self, shop: Shop, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shop.make({"p1": ("red", ["red"]), "p2": ("blue", ["blue"])})
+        refused = {"yes": True}
+
+        def read(asked: Asked) -> Canned:
+            if refused["yes"] and "description: red" in asked.text:
+                return Canned({"error": {"message": "no"}}, status=400)
+            return Canned(completion("red" if "red" in asked.text.split("Options:")[0] else "blue"))
+
+        with ChatServer(read) as server:
+            fields = {"reader": "openai:tiny", "server": server.url, "scoring": "generate"}
+            assert shop.figures(**fields)["unread"] == 1
+            assert "asks those without an answer again" in capsys.readouterr().err
+            refused["yes"] = False
+            assert shop.figures(**fields)["recall"]["value"] == 1
 
     def test_generated_words_that_are_no_option_count_as_not_stated(self, shop: Shop) -> None:
         found = shop.make(SHOWN).figures(reader="random:tiny", device="cpu", scoring="generate")
