@@ -246,7 +246,7 @@ class AttributeQuestions:
         products = [product for product in read.captions if self.right(product)]
         asked: list[Asked] = []
         for place, product in enumerate(products):
-            around = (*products[place + 1 :], *products[:place])
+            around = (products[(place + step) % len(products)] for step in range(1, len(products)))
             other = next((each for each in around if read.units[each] != read.units[product]), None)
             right = self.right(product)
             told = f"The {self._name} of the product is {' and '.join(sorted(right))}."
