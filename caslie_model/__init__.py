@@ -17,12 +17,22 @@ from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
     from caslie_model.api import align, features, finetune, merge, push_model
-    from caslie_model.api_evaluation import ask, caption, compare, evaluate, predict, predict_table
+    from caslie_model.api_evaluation import (
+        ask,
+        caption,
+        caption_quality,
+        compare,
+        evaluate,
+        predict,
+        predict_table,
+    )
+    from caslie_model.config.caption_quality import CaptionQualityConfig
     from caslie_model.config.captions import CaptionConfig
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
     from caslie_model.config.presets import (
         align_config,
         caption_config,
+        caption_quality_config,
         evaluate_config,
         finetune_config,
         predict_config,
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AlignConfig",
     "CaptionConfig",
+    "CaptionQualityConfig",
     "EvaluateConfig",
     "FinetuneConfig",
     "PredictConfig",
@@ -42,6 +53,8 @@ __all__ = [
     "ask",
     "caption",
     "caption_config",
+    "caption_quality",
+    "caption_quality_config",
     "compare",
     "evaluate",
     "evaluate_config",
@@ -63,6 +76,7 @@ if not TYPE_CHECKING:
         {
             "AlignConfig": "caslie_model.config.training",
             "CaptionConfig": "caslie_model.config.captions",
+            "CaptionQualityConfig": "caslie_model.config.caption_quality",
             "EvaluateConfig": "caslie_model.config.evaluation",
             "FinetuneConfig": "caslie_model.config.training",
             "PredictConfig": "caslie_model.config.evaluation",
@@ -72,6 +86,8 @@ if not TYPE_CHECKING:
             "align_config": "caslie_model.config.presets",
             "caption": "caslie_model.api_evaluation",
             "caption_config": "caslie_model.config.presets",
+            "caption_quality": "caslie_model.api_evaluation",
+            "caption_quality_config": "caslie_model.config.presets",
             "compare": "caslie_model.api_evaluation",
             "evaluate": "caslie_model.api_evaluation",
             "evaluate_config": "caslie_model.config.presets",

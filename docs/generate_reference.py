@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 
 # The only lines that depend on the folder of the code.
 from caslie_model.cli.app import app as caslie_model_app
+from caslie_model.config.caption_quality import CaptionQualityConfig
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig
@@ -141,6 +142,7 @@ def presets_page() -> str:
         "predict": PredictConfig,
         "evaluate": EvaluateConfig,
         "caption": CaptionConfig,
+        "caption_quality": CaptionQualityConfig,
     }
     return GENERATED + intro + settings_sections(roots)
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from caslie_model.config.caption_quality import CaptionQualityConfig
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.config.choices import Config
 from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
@@ -151,6 +152,19 @@ def judge_config(overrides: Sequence[str] = (), **fields: Any) -> JudgeConfig:
         ConfigError: A field is wrong. The message names every wrong field.
     """
     return _validate(JudgeConfig, dict(fields), overrides)
+
+
+def caption_quality_config(overrides: Sequence[str] = (), **fields: Any) -> CaptionQualityConfig:
+    """Return the config of measuring captions.
+
+    Args:
+        overrides: Fields to set, in dotted form: `options=8`. The values are read as YAML.
+        **fields: Fields of `CaptionQualityConfig`.
+
+    Raises:
+        ConfigError: A field is wrong. The message names every wrong field.
+    """
+    return _validate(CaptionQualityConfig, dict(fields), overrides)
 
 
 def _validate(

@@ -32,6 +32,7 @@ from caslie_model.batching.order import BatchOrder, order_batches
 from caslie_model.batching.packing import pack_rows
 from caslie_model.batching.positions import check_positions
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
+from caslie_model.data.catalogue import read_catalogue
 from caslie_model.data.images import Features, SampleImage
 from caslie_model.errors import ModelError, RunError
 from caslie_model.prompts.encoder import Encoded
@@ -39,7 +40,7 @@ from caslie_model.runtime.console import say
 from caslie_model.runtime.device import META, Device, choose_device
 from caslie_model.runtime.memory import begin_peak, peak_bytes
 from caslie_model.runtime.processes import process_count
-from caslie_model.training.align import alignment_prompts, alignment_samples, product_images, read_catalogue
+from caslie_model.training.align import alignment_prompts, alignment_samples, product_images
 from caslie_model.training.finetune import encode_samples, select_samples, select_validation, task_prompts
 from caslie_model.training.hf_trainer import build_trainer
 from caslie_model.training.init_from import with_shapes_of_init_from
