@@ -78,7 +78,7 @@ def test_each_image_is_captioned_once_and_rewritten_for_each_sample(data: Path, 
     assert not any(line_of(asked, "title") for asked in answers.asked["eye"])
     for asked in answers.asked["pen"]:
         assert isinstance(asked.body["messages"][0]["content"], str)
-        assert "take no fact from the other texts" in asked.text
+        assert "Each fact in it must stand in the" in asked.text
     assert result.folder.name == "eye-rewritten"
     rows = rows_of(data, "eye-rewritten", CC, "train")
     titles = ["lovely mug", "broken lamp", "sturdy chair", "flimsy rug"]
