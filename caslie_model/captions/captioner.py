@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from caslie_model.config.captions import OF_SERVERS, CaptionConfig
 from caslie_model.data.images import SampleImage
-from caslie_model.errors import ConfigError
+from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub.public_names import public_name
 from caslie_model.inference.prediction_log import Key
 from caslie_model.prompts.message import Part
@@ -104,6 +104,17 @@ def beyond_positions(model: Any, tokens: int, reply_tokens: int) -> str | None:
         return None
     needed = tokens + reply_tokens
     return f"prompt and caption take {needed:,} tokens, more than the model's {positions:,} positions"
+
+
+def trained_with_images(name: str) -> ModelError:
+    """Return the error of a rewriter that was trained with images.
+
+    Args:
+        name: Its name.
+    """
+    return ModelError(
+        f"two_step={name} was trained with images, and a rewriter gets none: give a language model"
+    )
 
 
 def captioner_name(config: CaptionConfig) -> str:

@@ -13,6 +13,7 @@ from caslie_model.captions.captioner import (
     Replies,
     beyond_positions,
     captioner_name,
+    trained_with_images,
 )
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.config.evaluation import PredictConfig
@@ -52,9 +53,7 @@ class LanguageModel:
             )
         )
         if self._loaded.vision is not None:
-            raise ModelError(
-                f"two_step={config.captioner} was trained with images, and a rewriter gets none: give a language model"
-            )
+            raise trained_with_images(config.captioner)
         say(f"{config.captioner}: on {self._loaded.device}")
         self._config = config
 

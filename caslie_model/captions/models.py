@@ -191,8 +191,9 @@ class ServerCaptioner:
         pairs = ((request, self._asked(request)) for request in requests)
         try:
             for group in self._read(requests) if settings.read_batch else self._server.ask(pairs):
-                self._recorded += sum(outcome.cost or 0.0 for _, outcome in group)
                 yield [(request, _reply(outcome)) for request, outcome in group]
+                # Not before: who asked may be stopped before the replies are written.
+                self._recorded += sum(outcome.cost or 0.0 for _, outcome in group)
         finally:
             self._server.tell_spending()
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.captions.attributes import AttributeCaptioner
-from caslie_model.captions.captioner import Captioner
+from caslie_model.captions.captioner import Captioner, trained_with_images
 from caslie_model.captions.prompts import GENERAL_VERSION, REWRITING_VERSION, TEMPLATES_VERSION
 from caslie_model.config.captions import ATTRIBUTES, CaptionConfig
+from caslie_model.config.files import CONFIG
+from caslie_model.config.presets import load_finetune_config
 from caslie_model.data.image_bytes import ImageBytes
 from caslie_model.errors import ModelError
+from caslie_model.hub.names import is_hub_name
 
 
 def is_asked(config: CaptionConfig) -> bool:
@@ -60,16 +63,19 @@ def check_rewriter(config: CaptionConfig) -> None:
         config: The settings of the step; `captioner` is the rewriter.
 
     Raises:
-        ModelError: If there is none.
+        ModelError: If there is none, or it was trained with images.
     """
     if config.asks_server:
         return
-    name = config.captioner
-    if _kind(config) == "trained" and not Path(name).exists():
+    name, kind = config.captioner, _kind(config)
+    if kind == "trained" and not Path(name).exists() and not is_hub_name(name):
         raise ModelError(
             f"two_step={name}: no such model; give a folder, user/name on the Hub, package:NAME, a preset or "
             "openai:NAME"
         )
+    file = Path(name) / CONFIG
+    if kind == "trained" and file.is_file() and load_finetune_config(file).fusion != "text":
+        raise trained_with_images(name)
     if name.startswith("package:"):
         from caslie_model.backbones.language_model import find_gguf
 

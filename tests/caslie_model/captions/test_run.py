@@ -18,6 +18,7 @@ from caslie_model.config.captions import CaptionConfig
 from caslie_model.data.images import read_images
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.inference import server_client
+from caslie_model.inference.prediction_log import PredictionFile
 from mmecinstruct.core.errors import DatasetError, OutputError
 from tests.caslie_model.captions.conftest import field, rows_of
 from tests.servers.chat_server import Asked, Canned, ChatServer, completion
@@ -288,6 +289,24 @@ def test_money_for_requests_without_a_caption_counts_in_later_runs(
     result = caslie_model.caption(config(captioner="openai:tiny", server=serve(better), budget=20, **priced))
     assert (result.asked, result.captions, sum(better.asked.values())) == (6, 6, 6)
     assert estimate_captions(again)["spent"] == pytest.approx(12)
+
+
+def test_money_for_replies_that_are_not_written_counts_in_later_runs(
+    data: Path, config: Make, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = PredictionFile.append
+
+    def interrupted(file: PredictionFile, records: Any) -> None:
+        monkeypatch.setattr(PredictionFile, "append", append)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PredictionFile, "append", interrupted)
+    made = config(captioner="openai:tiny", server=serve(Describing()), price_input=0, price_output=5e5)
+    with pytest.raises(KeyboardInterrupt):
+        caslie_model.caption(made)
+    # Each costs 1.
+    assert 1 <= estimate_captions(made)["spent"] <= 6
+    assert caslie_model.caption(made).asked == 6
 
 
 @pytest.mark.parametrize(

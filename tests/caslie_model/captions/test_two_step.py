@@ -17,7 +17,9 @@ from caslie_model.captions.estimates import estimate_captions, estimate_text
 from caslie_model.captions.run import LOG
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.errors import ConfigError, ModelError, RunError
+from caslie_model.training.finetune import finetune
 from mmecinstruct.schemas.captions import PROVENANCE_KEY, captions_path
+from tests.caslie_model.adapters.conftest import image_settings, settings
 from tests.caslie_model.captions.conftest import field, rows_of
 from tests.caslie_model.captions.test_run import CC, Make, data, serve, shown
 from tests.caslie_model.inference.conftest import image_text_folder
@@ -194,6 +196,22 @@ def test_a_prompt_beyond_the_positions_of_a_language_model_is_a_row_with_a_reaso
     assert result.captions == 0
     for row in rows_of(data, "attributes-rewritten", CC, "train"):
         assert "more than the model's 8,192 positions" in row["reason"]
+
+
+@pytest.mark.slow
+def test_an_adapter_of_text_rewrites_and_one_with_images_is_named(
+    dataset: Path, image_dataset: Path, tmp_path: Path, data: Path, config: Make
+) -> None:
+    finetune(settings(dataset, tmp_path / "text"))
+    result = caslie_model.caption(config(two_step=str(tmp_path / "text"), device="cpu", max_tokens=4))
+    assert result.captions > 3
+    found = json.loads(pq.read_schema(result.files[0]).metadata[PROVENANCE_KEY])
+    assert (found["two_step"], found["rewriter"]["model"]) == ("text", "text")
+    assert len(found["rewriter"]["adapter_sha256"]) == 64
+    finetune(image_settings(image_dataset, tmp_path / "shown"))
+    with pytest.raises(ModelError, match="trained with images"):
+        caslie_model.caption(config(two_step=str(tmp_path / "shown"), name="other"))
+    assert not (data / "captions" / "other").exists()
 
 
 @pytest.mark.slow
