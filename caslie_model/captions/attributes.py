@@ -66,6 +66,11 @@ class AttributeCaptioner:
     def control_texts(self) -> None:
         """It is asked nothing."""
 
+    @property
+    def unrecorded_cost(self) -> float:
+        """Nothing: it costs no money."""
+        return 0.0
+
     def resume(self, usages: Sequence[Mapping[str, Any]]) -> None:
         """Do nothing: it costs no money."""
 

