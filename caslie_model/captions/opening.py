@@ -33,7 +33,7 @@ def open_captioner(config: CaptionConfig, images: ImageBytes) -> Captioner:
         MmecError: If model or settings do not allow it.
     """
     if not is_asked(config):
-        return AttributeCaptioner(images, config.max_words)
+        return AttributeCaptioner(images, config.max_words, config.attribute_parts)
     from caslie_model.captions.models import ImageTextCaptioner, ServerCaptioner
 
     return (ServerCaptioner if config.asks_server else ImageTextCaptioner)(config, images)
