@@ -5,14 +5,16 @@ captions/<name>/judges/<model>-<settings>/predictions.jsonl    answers by the fi
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from caslie_model.config.evaluation import PredictConfig
 from caslie_model.config.judging import OF_SERVERS, JudgeConfig
+from caslie_model.data.image_bytes import SpooledImages
 from caslie_model.errors import ConfigError
 from caslie_model.hub.public_names import public_json, public_name
 from caslie_model.inference.answer_questions import append_answers, longest_first, money_kept
@@ -21,7 +23,9 @@ from caslie_model.inference.local_predictor import PromptInTokens
 from caslie_model.inference.open_predictor import open_predictor
 from caslie_model.inference.prediction_log import cost_of_failed, open_predictions, read_records
 from caslie_model.inference.questions import Prediction, Predictor, Prepared, Question
-from caslie_model.inference.server import ServerPredictor
+from caslie_model.inference.server import ServerPredictor, open_server
+from caslie_model.inference.server_messages import ChatRequest
+from caslie_model.inference.server_replies import TokenUsage
 from caslie_model.runtime.console import say
 from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.schemas.captions import CAPTIONS_FOLDER
@@ -29,6 +33,8 @@ from mmecinstruct.schemas.captions import CAPTIONS_FOLDER
 JUDGES_FOLDER = "judges"
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 _OF_SERVERS = ("server", "prices", "write_batch", "read_batch")
+# Of English in the usual tokenizers.
+_BYTES_PER_TOKEN = 4
 # Of a predictor's provenance, whole texts: their fingerprint says enough.
 _TEXTS = ("user_template", "plain_template", "chat_template")
 
@@ -93,7 +99,7 @@ def judge_answers(
         if at_one_position and not asked.asks_server:
             prepared = [_up_to_the_first_difference(each) for each in prepared]
             provenance["scoring"] = "likelihood of one token"
-        folder = asked.out / f"{_slug(model)}-{fingerprint(provenance)[:8]}"
+        folder = _folder(asked, provenance)
         with open_predictions(folder, provenance, overwrite=False) as log:
             distinct: dict[str, Prepared] = {each.fingerprint: each for each in prepared}
             missing = longest_first(each for key, each in distinct.items() if (key, "") not in log.records)
@@ -114,6 +120,53 @@ def judge_answers(
                 )
             records = dict(log.records)
     return JudgeAnswers([records.get((each.fingerprint, "")) for each in prepared], _told(provenance))
+
+
+def estimate_questions(
+    config: JudgeConfig, model: str, questions: Sequence[Question], root: Path, scoring: str
+) -> dict[str, Any]:
+    """Return how much a model would be asked. None is loaded, nothing is asked or written.
+
+    Args:
+        config: Settings of models and servers.
+        model: The model.
+        questions: The questions.
+        root: The folder that `captions/` lies in.
+        scoring: likelihood or generate.
+
+    Returns:
+        `questions` and how many are `different`. Of a server also how many are `answered` already, and of the others
+        the `tokens` of their prompts, four bytes each, and the `money` where there are prices; of a model that is
+        loaded here these are None.
+
+    Raises:
+        ConfigError: If the settings of a server contradict each other.
+    """
+    counts: dict[str, Any] = {"model": judge_name(model), "questions": len(questions)}
+    if not model.startswith(OF_SERVERS):
+        texts = {
+            fingerprint([each.sample.instruction, *map(astuple, each.sample.fields)]) for each in questions
+        }
+        return {**counts, "different": len(texts), "answered": None, "tokens": None, "money": None}
+    asked = _asking(config, model, root, scoring)
+    server = open_server(asked, SpooledImages())
+    prepared = {each.fingerprint: each for each in server.prepare(questions)}
+    known = read_records(_folder(asked, {**server.provenance, "scoring": scoring}))
+    missing = [each.request for key, each in prepared.items() if (key, "") not in known]
+    used = TokenUsage(sum(map(_prompt_tokens, missing)), sum(request.max_tokens for request in missing))
+    price = server.spending.price
+    return {
+        **counts,
+        "different": len(prepared),
+        "answered": len(prepared) - len(missing),
+        "tokens": used.prompt,
+        "money": None if price is None else round(price.cost(used), 6),
+    }
+
+
+def _prompt_tokens(request: ChatRequest) -> int:
+    texts = (part for turn in request.turns for part in turn.parts if isinstance(part, str))
+    return math.ceil(sum(len(text.encode("utf-8", "replace")) for text in texts) / _BYTES_PER_TOKEN)
 
 
 def judge_name(model: str) -> str:
@@ -190,5 +243,6 @@ def _record(prepared: Prepared, prediction: Prediction) -> dict[str, Any]:
     return record
 
 
-def _slug(model: str) -> str:
-    return _NO_NAME.sub("-", judge_name(model)).strip("-._")[:48] or "judge"
+def _folder(asked: PredictConfig, provenance: Mapping[str, Any]) -> Path:
+    name = _NO_NAME.sub("-", judge_name(asked.model)).strip("-._")[:48] or "judge"
+    return asked.out / f"{name}-{fingerprint(provenance)[:8]}"

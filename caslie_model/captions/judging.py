@@ -16,10 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from caslie_model.captions.asking import estimate_questions
 from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption
-from caslie_model.captions.votes import decide_by_vote
+from caslie_model.captions.usefulness import usefulness_question
+from caslie_model.captions.votes import check_judges, decide_by_vote
 from caslie_model.config.judging import JudgeConfig
-from caslie_model.data.captions import caption_fingerprint, captions_root, read_captions
+from caslie_model.data.captions import captions_root, read_captions
 from caslie_model.data.samples import read_samples
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.console import say
@@ -33,6 +35,7 @@ from mmecinstruct.schemas.captions import (
     JUDGED_KEY,
     KEPT,
     KEPT_FOLDER,
+    caption_fingerprint,
     captions_path,
     kept_path,
 )
@@ -100,6 +103,30 @@ def judge(config: JudgeConfig) -> JudgeResult:
     }
     write_atomically(folder / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
     return JudgeResult(folder, files, captions, kept, decisions.report)
+
+
+def estimate_judging(config: JudgeConfig) -> dict[str, Any]:
+    """Return how much there would be to judge. No model is loaded, nothing is asked or written.
+
+    Args:
+        config: The settings.
+
+    Returns:
+        `captions`, and of a vote what each judge would be asked (`judges`), as `estimate_questions` returns it.
+
+    Raises:
+        MmecError: If captions, judges or folder do not allow it.
+    """
+    source, root = judged_roots(config)
+    items = read_judged(config, source)
+    estimate: dict[str, Any] = {"captions": len(items)}
+    if config.judge == "vote":
+        check_judges(config, items)
+        questions = [usefulness_question(item) for item in items]
+        estimate["judges"] = [
+            estimate_questions(config, model, questions, root, config.scoring) for model in config.judges
+        ]
+    return estimate
 
 
 def judged_roots(config: JudgeConfig) -> tuple[Path, Path]:

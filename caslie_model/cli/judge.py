@@ -95,8 +95,19 @@ def judge(
         read_batch=tuple(read_batch or ()),
     )
     quiet_libraries()
+    if dry_run:
+        from caslie_model.captions.judging import estimate_judging
+        from caslie_model.captions.judging_table import estimate_table
+
+        estimate = estimate_judging(config)
+        print(json.dumps(estimate, indent=1) if as_json else estimate_table(estimate))
+        return
     with tell_what_is_kept(_KEPT):
         result = api_evaluation.judge(config)
+    if result.files and not as_json:
+        from caslie_model.captions.judging_table import judging_table
+
+        print(judging_table(result))
     if as_json:
         counts = {"captions": dict(result.captions), "kept": dict(result.kept), "report": dict(result.report)}
         print(json.dumps(counts, indent=1, ensure_ascii=False))
