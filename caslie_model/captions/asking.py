@@ -189,6 +189,8 @@ def _asking(config: JudgeConfig, model: str, root: Path, scoring: str) -> Predic
             "out": root / CAPTIONS_FOLDER / config.captions / JUDGES_FOLDER,
             "scoring": scoring,
             "images": "none",
+            # A server tells the likelihoods of single tokens: of yes and no, or of letters.
+            **({"answers": "letter"} if is_served and scoring == "likelihood" else {}),
         }
     )
 
