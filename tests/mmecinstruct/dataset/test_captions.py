@@ -16,6 +16,7 @@ import pytest
 from mmecinstruct.dataset.configs import card_configs
 from mmecinstruct.dataset.shards import find_shards, parse_shard_path
 from mmecinstruct.dataset.validate import validate_folder
+from mmecinstruct.publish.captions_card import card_with_captions
 from mmecinstruct.publish.push import push_folder
 from mmecinstruct.schemas.captions import (
     CAPTIONS,
@@ -196,6 +197,25 @@ def test_decisions_are_valid_and_published_without_logs(judged: tuple[Path, str,
     sent = [name for name, _ in push_folder(folder, "user/name", private=False, dry_run=True).files]
     assert path in sent
     assert not any("judges" in name or "report" in name for name in sent)
+
+
+def test_the_published_card_tells_of_captions_and_judges(judged: tuple[Path, str, Rows]) -> None:
+    folder, path, rows = judged
+    write_decisions(folder, path, rows, told=[{"model": "small|judge"}])
+    before = (folder / "README.md").read_text()
+    published = card_with_captions(folder).decode()
+    count = len(rows)
+    assert f"| tiny | `captions/tiny/*.parquet` | tiny | {count} | {count} |" in published
+    assert (
+        f"| tiny/vote | `captions/tiny/kept/vote/*.parquet` | small\\|judge | {-(-count // 2)} | {count} |"
+        in published
+    )
+    # A downloaded folder is valid, and its card is the same when it is published again.
+    (folder / "README.md").write_text(published)
+    assert validate_folder(folder) == []
+    assert card_with_captions(folder).decode() == published
+    shutil.rmtree(folder / "captions")
+    assert card_with_captions(folder).decode() == before
 
 
 def test_decisions_that_cannot_be_published_are_found(judged: tuple[Path, str, Rows]) -> None:
