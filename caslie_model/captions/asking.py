@@ -8,10 +8,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from caslie_model.captions.known_answers import (
+    keep_settings,
+    known_answers,
+    question_fingerprint,
+    settings_of,
+)
 from caslie_model.config.evaluation import PredictConfig
 from caslie_model.config.judging import OF_SERVERS, JudgeConfig
 from caslie_model.data.image_bytes import SpooledImages
@@ -71,7 +77,7 @@ def judge_answers(
 ) -> JudgeAnswers:
     """Ask one model, and return its answers; what it answered before is not asked again.
 
-    The model is loaded all the same: what it was asked is known by its own tokens.
+    A base model that answered all of them is not loaded.
 
     Args:
         config: Settings of models and servers.
@@ -89,12 +95,16 @@ def judge_answers(
         MmecError: If the model cannot be asked.
     """
     asked = _asking(config, model, root, scoring)
+    at_one_position = at_one_position and scoring == "likelihood"
+    settings = settings_of(asked, at_one_position)
+    if (known := known_answers(asked.out, settings, questions)) is not None:
+        say(f"{judge_name(model)}: {len(questions)} questions, all answered already; it is not loaded")
+        return JudgeAnswers([*known[0]], _told(known[1]))
     with open_predictor(asked, ()) as opened:
         predictor = opened.predictor
         if "vision" in predictor.provenance:
             raise ConfigError(f"{model} reads images: a judge sees text alone; give another model")
         prepared: Sequence[Prepared] = predictor.prepare(questions)
-        at_one_position = at_one_position and scoring == "likelihood"
         provenance = {**predictor.provenance, "scoring": scoring}
         if at_one_position and not asked.asks_server:
             prepared = [_up_to_the_first_difference(each) for each in prepared]
@@ -119,6 +129,7 @@ def judge_answers(
                     title="judging",
                 )
             records = dict(log.records)
+            keep_settings(folder, settings)
     return JudgeAnswers([records.get((each.fingerprint, "")) for each in prepared], _told(provenance))
 
 
@@ -144,9 +155,7 @@ def estimate_questions(
     """
     counts: dict[str, Any] = {"model": judge_name(model), "questions": len(questions)}
     if not model.startswith(OF_SERVERS):
-        texts = {
-            fingerprint([each.sample.instruction, *map(astuple, each.sample.fields)]) for each in questions
-        }
+        texts = set(map(question_fingerprint, questions))
         return {**counts, "different": len(texts), "answered": None, "tokens": None, "money": None}
     asked = _asking(config, model, root, scoring)
     server = open_server(asked, SpooledImages())
@@ -233,7 +242,12 @@ def _told(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record(prepared: Prepared, prediction: Prediction) -> dict[str, Any]:
-    record: dict[str, Any] = {"id": prepared.fingerprint, "variant": "", "prediction": prediction.label}
+    record: dict[str, Any] = {
+        "id": prepared.fingerprint,
+        "variant": "",
+        "question": question_fingerprint(prepared.question),
+        "prediction": prediction.label,
+    }
     if prediction.text is not None:
         record["text"] = prediction.text
     if prediction.scores is not None:

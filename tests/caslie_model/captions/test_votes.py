@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from caslie_model.backbones.language_model import locate
 from caslie_model.captions.decisions import JudgedCaption
 from caslie_model.captions.judging import REPORT, estimate_judging, judge
 from caslie_model.captions.usefulness import usefulness_question
@@ -26,6 +28,7 @@ from tests.caslie_model.captions.judges import (
     captioned_data,
     kept_rows,
     likelihoods,
+    write_captions_of,
 )
 from tests.servers.chat_server import ChatServer
 
@@ -204,6 +207,27 @@ def test_a_loaded_judge_votes_by_one_forward_pass(
     )
     votes = [row["votes"][0] for row in kept_rows(data, "said", "vote")]
     assert votes == ["yes" if each["yes"].expected > each["no"].expected else "no" for each in wanted]
+
+
+def test_a_base_model_that_answered_all_is_not_loaded(
+    data: Path, tmp_path: Path, config: Callable[..., JudgeConfig], capsys: Any
+) -> None:
+    model = shutil.copytree(locate("random:tiny"), tmp_path / "model")
+
+    def runs(**fields: Any) -> str:
+        judge(config(str(model), **fields))
+        return str(capsys.readouterr().err)
+
+    assert "0 answered already" in runs()
+    before = kept_rows(data, "said", "vote")
+    assert "it is not loaded" in runs(threshold=1.0, ties="keep")
+    assert kept_rows(data, "said", "vote") == before
+    # Other precision, length or question, or a file of the model that is another one: it is asked.
+    assert "0 answered already" in runs(max_length=2000)
+    write_captions_of(data, "said", CC, "test", {f"{CC}-test-0000": "Other.", f"{CC}-test-0001": CAPTIONS[1]})
+    assert "2 questions, 2 of them different, 1 answered already" in runs()
+    (model / "tokenizer_config.json").write_text((model / "tokenizer_config.json").read_text() + "\n")
+    assert "0 answered already" in runs()
 
 
 def test_a_captioner_judges_itself_only_where_it_may(config: Callable[..., JudgeConfig]) -> None:
