@@ -83,8 +83,10 @@ def check_judges(config: JudgeConfig, items: Sequence[JudgedCaption]) -> None:
         items: The captions.
 
     Raises:
-        ConfigError: If a judge wrote captions, or there are fewer judges than `least_votes`.
+        ConfigError: If a judge wrote captions, there are fewer judges than `least_votes`, or several for a batch file.
     """
+    if config.write_batch is not None and len(config.judges) > 1:
+        raise ConfigError("write_batch: a batch file is for one model; give one of the judges at a time")
     if config.least_votes > len(config.judges):
         raise ConfigError(
             f"least_votes={config.least_votes}: {len(config.judges)} judges have no more votes than that"

@@ -277,18 +277,23 @@ def test_a_budget_covers_all_judges(config: Callable[..., JudgeConfig]) -> None:
 def test_votes_come_through_batch_files(
     data: Path, tmp_path: Path, config: Callable[..., JudgeConfig]
 ) -> None:
-    file = tmp_path / "asked.jsonl"
-    result = judge(config("openai:one", scoring="generate", write_batch=file))
-    assert result.files == ()
+    fields = {"scoring": "generate"}
+    with pytest.raises(ConfigError, match="one of the judges at a time"):
+        judge(config("openai:one", "openai:two", write_batch=tmp_path / "both.jsonl", **fields))
+    answered = []
+    for name in ("one", "two"):
+        file = tmp_path / f"{name}.jsonl"
+        assert judge(config(f"openai:{name}", write_batch=file, **fields)).files == ()
+        lines = []
+        for line in file.read_text().splitlines():
+            message = {"role": "assistant", "content": "Yes"}
+            response = {"status_code": 200, "body": {"choices": [{"message": message}]}}
+            lines.append(json.dumps({"custom_id": json.loads(line)["custom_id"], "response": response}))
+        answered.append(tmp_path / f"answers-{name}.jsonl")
+        answered[-1].write_text("\n".join(lines) + "\n")
     assert not (data / "captions" / "said" / "kept").exists()
-    lines = []
-    for line in file.read_text().splitlines():
-        answer = {"choices": [{"message": {"role": "assistant", "content": "Yes"}, "finish_reason": "stop"}]}
-        response = {"status_code": 200, "body": answer}
-        lines.append(json.dumps({"custom_id": json.loads(line)["custom_id"], "response": response}))
-    (tmp_path / "answered.jsonl").write_text("\n".join(lines) + "\n")
-    done = judge(config("openai:one", scoring="generate", read_batch=(tmp_path / "answered.jsonl",)))
-    assert done.kept == {CC: 4}
+    done = judge(config("openai:one", "openai:two", read_batch=tuple(answered), **fields))
+    assert [each["yes"] for each in done.report["judges"]] == [4, 4]
 
 
 def test_another_folder_holds_captions_and_decisions(
