@@ -99,9 +99,10 @@ def judge(config: JudgeConfig) -> JudgeResult:
         "splits": list(config.splits),
         "captions": dict(captions),
         "kept": dict(kept),
-        **decisions.report,
+        "report": dict(decisions.report),
     }
     write_atomically(folder / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
+    _tell_others(folder, files)
     return JudgeResult(folder, files, captions, kept, decisions.report)
 
 
@@ -201,6 +202,21 @@ def _decide(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> 
     if config.judge == "vote":
         return decide_by_vote(config, items, root)
     raise NotImplementedError(config.judge)
+
+
+def _tell_others(folder: Path, written: Sequence[Path]) -> None:
+    """Say which earlier decisions of this name are left that were made in another way."""
+    made = (pq.read_schema(written[0]).metadata or {}).get(JUDGED_KEY)
+    others = [
+        file.name
+        for file in sorted(folder.glob("*.parquet"))
+        if file not in written and (pq.read_schema(file).metadata or {}).get(JUDGED_KEY) != made
+    ]
+    if others:
+        say(
+            f"warning: {folder} also holds {', '.join(others)}, decided in another way: judge these tasks and splits "
+            "again, or give another name"
+        )
 
 
 def _copy_captions(config: JudgeConfig, items: Sequence[JudgedCaption], source: Path, root: Path) -> None:

@@ -121,7 +121,7 @@ def test_votes_of_a_server_are_counted_and_asked_once(
     assert kept_rows(data, "said", "vote")[1]["votes"] == ["yes", "no", "yes"]
     assert kept_rows(data, "said", "vote")[3]["score"] is None
     assert (result.captions, result.kept, again.kept) == ({CC: 4}, {CC: 2}, {CC: 1})
-    report = json.loads((result.folder / REPORT).read_text())
+    report = json.loads((result.folder / REPORT).read_text())["report"]
     assert [(one["yes"], one["no"], one["abstained"]) for one in report["judges"]] == [
         (2, 1, 1),
         (1, 2, 1),
@@ -142,6 +142,19 @@ def test_kept_captions_alone_are_shown(data: Path, config: Callable[..., JudgeCo
 @pytest.mark.parametrize(("kind", "kept"), [("all", 4), ("none", 0)])
 def test_all_and_none_ask_nobody(config: Callable[..., JudgeConfig], kind: str, kept: int) -> None:
     assert judge(config(judge=kind)).kept == {CC: kept}
+
+
+def test_decisions_made_in_two_ways_are_told(
+    data: Path, config: Callable[..., JudgeConfig], capsys: Any
+) -> None:
+    captions = {f"{CC}-test-{number:04d}": caption for number, caption in enumerate(CAPTIONS)}
+    folder = judge(config(judge="all", name="mixed")).folder
+    (folder / f"{CC}-test.parquet").rename(folder / f"{CC}-train.parquet")
+    write_captions_of(data, "said", CC, "test", captions)
+    judge(config(judge="all", name="mixed"))
+    assert "in another way" not in capsys.readouterr().err
+    judge(config(judge="none", name="mixed"))
+    assert f"also holds {CC}-train.parquet, decided in another way" in capsys.readouterr().err
 
 
 def test_a_server_votes_by_the_likelihoods_of_one_token(
