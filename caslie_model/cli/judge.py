@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from caslie_model import api_evaluation
 from caslie_model.cli.options import AsJson, Budget, Data, Override, ReadBatch, Tasks, WriteBatch
-from caslie_model.config.judging import Judge
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import comma_list, quiet_libraries, say, tell_what_is_kept
 
@@ -30,7 +29,7 @@ def judge(
     data: Data,
     captions: Annotated[str, typer.Option(metavar="NAME", help="Name of the captions that `caption` wrote.")],
     judge: Annotated[
-        Judge,
+        Literal["utility", "vote", "gold", "all", "none"],
         typer.Option(
             help="`utility`: a predictor of what a caption does for the right answer; `vote`: the majority of models, "
             "of one model alone where --judges names one; to compare, `gold` by the right answer, `all` and `none`."
