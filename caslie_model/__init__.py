@@ -23,18 +23,21 @@ if TYPE_CHECKING:
         caption_quality,
         compare,
         evaluate,
+        judge,
         predict,
         predict_table,
     )
     from caslie_model.config.caption_quality import CaptionQualityConfig
     from caslie_model.config.captions import CaptionConfig
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
+    from caslie_model.config.judging import JudgeConfig
     from caslie_model.config.presets import (
         align_config,
         caption_config,
         caption_quality_config,
         evaluate_config,
         finetune_config,
+        judge_config,
         predict_config,
     )
     from caslie_model.config.training import AlignConfig, FinetuneConfig
@@ -46,6 +49,7 @@ __all__ = [
     "CaptionQualityConfig",
     "EvaluateConfig",
     "FinetuneConfig",
+    "JudgeConfig",
     "PredictConfig",
     "__version__",
     "align",
@@ -61,6 +65,8 @@ __all__ = [
     "features",
     "finetune",
     "finetune_config",
+    "judge",
+    "judge_config",
     "load_adapter",
     "merge",
     "predict",
@@ -79,6 +85,7 @@ if not TYPE_CHECKING:
             "CaptionQualityConfig": "caslie_model.config.caption_quality",
             "EvaluateConfig": "caslie_model.config.evaluation",
             "FinetuneConfig": "caslie_model.config.training",
+            "JudgeConfig": "caslie_model.config.judging",
             "PredictConfig": "caslie_model.config.evaluation",
             "__version__": "mmecinstruct.version",
             "align": "caslie_model.api",
@@ -94,6 +101,8 @@ if not TYPE_CHECKING:
             "features": "caslie_model.api",
             "finetune": "caslie_model.api",
             "finetune_config": "caslie_model.config.presets",
+            "judge": "caslie_model.api_evaluation",
+            "judge_config": "caslie_model.config.presets",
             "load_adapter": "caslie_model.fusion",
             "merge": "caslie_model.api",
             "predict": "caslie_model.api_evaluation",

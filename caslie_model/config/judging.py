@@ -106,6 +106,7 @@ class JudgeConfig(Settings):
     concurrency: int = _as_in_predict("concurrency")
     request_timeout: float = _as_in_predict("request_timeout")
     retries: int = _as_in_predict("retries")
+    max_tokens: int | None = _as_in_predict("max_tokens")
     request_seed: int | None = _as_in_predict("request_seed")
     prices: Path | None = _as_in_predict("prices")
     price_input: float | None = _as_in_predict("price_input")

@@ -12,7 +12,6 @@ from caslie_model.data.samples import Sample
 from caslie_model.errors import ConfigError
 from caslie_model.hub.captions import captions_of_hub
 from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.schemas.captions import (
     CAPTIONS,
     CAPTIONS_FOLDER,
@@ -20,6 +19,7 @@ from mmecinstruct.schemas.captions import (
     KEPT,
     KEPT_FOLDER,
     PROVENANCE_KEY,
+    caption_fingerprint,
     captions_path,
     kept_path,
     parse_choice,
@@ -180,11 +180,6 @@ def caption_provenance(
         "written": _distinct(written),
         "judged": _distinct(judged),
     }
-
-
-def caption_fingerprint(row: Mapping[str, Any]) -> str:
-    """Return the fingerprint of a caption that decisions are about: of how it was made, and of its text."""
-    return fingerprint([row["fingerprint"], row["caption"]])[:16]
 
 
 def _by_place(samples: Iterable[Sample]) -> dict[tuple[str, str], list[Sample]]:
