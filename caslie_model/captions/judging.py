@@ -8,88 +8,24 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption
+from caslie_model.captions.utility import decide_by_right_answer, decide_by_utility
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.captions import caption_fingerprint, captions_root, read_captions
-from caslie_model.data.samples import Sample, read_samples
+from caslie_model.data.samples import read_samples
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.console import say
 from caslie_model.runtime.processes import process_count
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.schemas.captions import CAPTIONS_FOLDER, JUDGED_KEY, KEPT, captions_path, kept_path
-
-# Id of the sample, and which of its images.
-Place: TypeAlias = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class JudgedCaption:
-    """A caption that is judged.
-
-    Attributes:
-        sample: The sample, without captions.
-        position: Which of its images.
-        caption: The text.
-        fingerprint: `caption_fingerprint` of its row.
-        captioner: Public name of the model that wrote it.
-    """
-
-    sample: Sample
-    position: int
-    caption: str
-    fingerprint: str
-    captioner: str
-
-    @property
-    def place(self) -> Place:
-        """What tells it from all others."""
-        return self.sample.id, self.position
-
-    @property
-    def role(self) -> str:
-        """The item that its image shows."""
-        return self.sample.image_roles[self.position]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a caption is kept.
-
-    Attributes:
-        kept: Whether it is.
-        score: By which it was decided, from 0 to 1; None without one.
-        votes: yes, no or None (abstained) of each judge; None without votes.
-        utility: Gain in log-likelihood of the right answer where it was measured.
-        effect: helpful, harmful, redundant or useless, where it was measured.
-    """
-
-    kept: bool
-    score: float | None = None
-    votes: tuple[str | None, ...] | None = None
-    utility: float | None = None
-    effect: str | None = None
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """What a judge decided, and all that it depends on.
-
-    Attributes:
-        of: A decision for each caption.
-        provenance: `rule` in words, `judges`, and settings; without a path of this machine.
-        report: Figures that are printed and kept beside the decisions: agreement, kept shares, …
-    """
-
-    of: Mapping[Place, Decision]
-    provenance: Mapping[str, Any]
-    report: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -186,6 +122,10 @@ def _decide(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> 
         keeps = config.judge == "all"
         rule = "all captions are kept" if keeps else "no caption is kept"
         return Decisions({item.place: Decision(keeps) for item in items}, {"rule": rule})
+    if config.judge == "utility":
+        return decide_by_utility(config, items, root)
+    if config.judge == "gold":
+        return decide_by_right_answer(config, items, root)
     raise NotImplementedError(config.judge)
 
 
