@@ -9,6 +9,7 @@ chosen by what chooses captions of test.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any
 
 from caslie_model.captions.asking import ask_judge
 from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption, Place
-from caslie_model.captions.utility_features import AskedCaption, Probabilities, features_of, most_likely
-from caslie_model.captions.utility_folds import fold_samples
-from caslie_model.captions.utility_predictor import Lesson, cross_fit
+from caslie_model.captions.utility_features import Answers, Probabilities, features_of, most_likely
+from caslie_model.captions.utility_folds import Folds, fold_samples
+from caslie_model.captions.utility_predictor import Lesson, Predictor, cross_fit
+from caslie_model.captions.utility_report import in_words, report_of
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.samples import Sample, first_by_hash
 from caslie_model.errors import ConfigError
@@ -53,34 +55,39 @@ def decide_by_utility(config: JudgeConfig, items: Sequence[JudgedCaption], root:
             "judge=utility learns from rows of train and validation, and there are no captions of them among "
             f"{', '.join(config.splits)}; caption and judge these splits too"
         )
-    asked = _asked(config, items, root)
-    measured = _measured(config, items, asked)
+    teaching = _teaching(config, items)
+    asked_about = items if config.likelihoods else [item for item in items if item.sample.id in teaching]
+    answers = _answers(config, asked_about, root)
+    measured = {
+        item.place: utility_of(answers[item.place], item.sample.output)
+        for item in items
+        if item.sample.id in teaching and item.place in answers
+    }
     folds = fold_samples([item.sample for item in items], config.folds, config.seed)
-    features = {place: features_of(each) for place, each in asked.items()}
-    predictors = cross_fit(
-        [
-            Lesson(features[place], utility > 0, folds.of[place[0]], 1 / len(asked[place].sample.image_roles))
-            for place, utility in sorted(measured.items())
-            if abs(utility) > LEAST_EFFECT
-        ],
-        config.folds,
-    )
-    for reason in dict.fromkeys(each.why_constant for each in predictors if each.why_constant):
-        say(f"utility: all captions of a fold get the same probability: {reason}")
-    decided = {}
-    for item in items:
-        place = item.place
-        if place not in asked:
-            decided[place] = Decision(False)
-            continue
-        score = predictors[folds.of[place[0]]].probability(features[place])
-        utility = measured.get(place)
-        decided[place] = Decision(
-            score > config.threshold,
-            round(score, 6),
-            utility=utility,
-            effect=None if utility is None else effect_of(utility, asked[place]),
+    known = {
+        item.place: features_of(item, answers[item.place] if config.likelihoods else None)
+        for item in items
+        if item.place in answers or not config.likelihoods
+    }
+    predictors = _taught(config, items, measured, known, folds)
+    scores = {
+        place: round(predictors[folds.of[place[0]]].probability(features), 6)
+        for place, features in known.items()
+    }
+    decided = {
+        item.place: Decision(
+            scores.get(item.place, 0.0) > config.threshold,
+            scores.get(item.place),
+            utility=measured.get(item.place),
+            effect=None
+            if item.place not in measured
+            else effect_of(measured[item.place], answers[item.place], item.sample.output),
         )
+        for item in items
+    }
+    report = report_of(items, decided, folds, LEAST_EFFECT)
+    for line in in_words(report):
+        say(line)
     return Decisions(
         decided,
         {
@@ -88,7 +95,9 @@ def decide_by_utility(config: JudgeConfig, items: Sequence[JudgedCaption], root:
             **_settings(config),
             "folds": config.folds,
             "measured": config.measured,
+            "likelihoods": config.likelihoods,
         },
+        report,
     )
 
 
@@ -106,45 +115,69 @@ def decide_by_right_answer(config: JudgeConfig, items: Sequence[JudgedCaption], 
     Raises:
         MmecError: If the model cannot be asked.
     """
-    asked = _asked(config, items, root)
-    decided = {}
+    answers = _answers(config, items, root)
+    decided = {item.place: Decision(False) for item in items}
     for item in items:
-        if item.place not in asked:
-            decided[item.place] = Decision(False)
-            continue
-        utility = utility_of(asked[item.place])
-        decided[item.place] = Decision(
-            utility > 0, utility=utility, effect=effect_of(utility, asked[item.place])
-        )
+        if item.place in answers:
+            utility = utility_of(answers[item.place], item.sample.output)
+            effect = effect_of(utility, answers[item.place], item.sample.output)
+            decided[item.place] = Decision(utility > 0, utility=utility, effect=effect)
     return Decisions(
         decided, {"rule": "chosen by the right answer: an ablation, not a result", **_settings(config)}
     )
 
 
-def utility_of(asked: AskedCaption) -> float:
+def utility_of(answers: Answers, right: str) -> float:
     """Return by how much a caption raises the log-likelihood of the right answer among the allowed ones.
 
     Args:
-        asked: The caption.
+        answers: What the model answers with and without it.
+        right: Label of the right answer.
     """
-    right = asked.sample.output
-    return round(math.log(asked.shown[right]) - math.log(asked.alone[right]), 4)
+    return round(math.log(answers.shown[right]) - math.log(answers.alone[right]), 4)
 
 
-def effect_of(utility: float, asked: AskedCaption) -> str:
+def effect_of(utility: float, answers: Answers, right: str) -> str:
     """Return what a caption is: helpful, harmful, redundant (the text alone has the right answer) or useless.
 
     Args:
         utility: Its utility.
-        asked: The caption.
+        answers: What the model answers with and without it.
+        right: Label of the right answer.
     """
     if abs(utility) > LEAST_EFFECT:
         return "helpful" if utility > 0 else "harmful"
-    return "redundant" if most_likely(asked.alone) == asked.sample.output else "useless"
+    return "redundant" if most_likely(answers.alone) == right else "useless"
 
 
-def _asked(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> dict[Place, AskedCaption]:
-    """Return the captions with the model's answers; those that it did not answer are left out."""
+def _taught(
+    config: JudgeConfig,
+    items: Sequence[JudgedCaption],
+    measured: Mapping[Place, float],
+    known: Mapping[Place, Mapping[str, float]],
+    folds: Folds,
+) -> list[Predictor]:
+    """Return the predictor of each fold, taught by captions with an effect; each sample counts once."""
+    of_sample = Counter(place[0] for place in measured)
+    predictors = cross_fit(
+        [
+            Lesson(known[place], utility > 0, folds.of[place[0]], 1 / of_sample[place[0]])
+            for place, utility in sorted(measured.items())
+            if abs(utility) > LEAST_EFFECT
+        ],
+        config.folds,
+    )
+    reasons = [each.why_constant for each in predictors if each.why_constant]
+    if reasons:
+        say(
+            f"utility: {len(reasons)} of {config.folds} predictors keep all captions or none, by what most do to the "
+            f"right answer: {reasons[0]}"
+        )
+    return predictors
+
+
+def _answers(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> dict[Place, Answers]:
+    """Return the model's answers with and without each caption; where one is missing, the caption is left out."""
     ordered = sorted(items, key=lambda item: item.place)
     samples = list({item.sample.id: item.sample for item in ordered}.values())
     questions = [Question(sample) for sample in samples]
@@ -152,21 +185,21 @@ def _asked(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> d
         Question(_with_one(item.sample, item.position, item.caption), variant=f"caption {item.position}")
         for item in ordered
     ]
-    answers = [
+    found = [
         _probabilities(each) for each in ask_judge(config, config.judges[0], questions, root, "likelihood")
     ]
-    alone = {sample.id: answer for sample, answer in zip(samples, answers, strict=False)}
-    asked = {}
-    for item, shown in zip(ordered, answers[len(samples) :], strict=True):
-        without = alone[item.sample.id]
-        if without is not None and shown is not None:
-            asked[item.place] = AskedCaption(item.sample, item.position, item.caption, without, shown)
-    if len(asked) < len(items):
+    of_text = {sample.id: each for sample, each in zip(samples, found, strict=False)}
+    answers = {}
+    for item, shown in zip(ordered, found[len(samples) :], strict=True):
+        alone = of_text[item.sample.id]
+        if alone is not None and shown is not None:
+            answers[item.place] = Answers(alone, shown)
+    if len(answers) < len(items) and config.write_batch is None:
         say(
-            f"utility: {len(items) - len(asked)} of {len(items)} captions have no likelihoods and are not kept; run "
-            "again to ask about them"
+            f"{len(items) - len(answers)} of {len(items)} captions have no likelihoods and are not kept; run again to "
+            "ask about them"
         )
-    return asked
+    return answers
 
 
 def _with_one(sample: Sample, position: int, caption: str) -> Sample:
@@ -188,20 +221,17 @@ def _probabilities(answer: Mapping[str, Any] | None) -> Probabilities | None:
     return {label: part / total for label, part in parts.items()}
 
 
-def _measured(
-    config: JudgeConfig, items: Sequence[JudgedCaption], asked: Mapping[Place, AskedCaption]
-) -> dict[Place, float]:
-    """Return the utility of captions of training and validation, of `measured` samples a task at most."""
-    teachers: dict[str, dict[str, Sample]] = {}
+def _teaching(config: JudgeConfig, items: Sequence[JudgedCaption]) -> frozenset[str]:
+    """Return the ids of the samples whose right answers are read: of training and validation, `measured` a task."""
+    by_task: dict[str, dict[str, Sample]] = {}
     for item in items:
         if item.sample.split in TAUGHT_BY:
-            teachers.setdefault(item.sample.task, {})[item.sample.id] = item.sample
-    chosen = {
+            by_task.setdefault(item.sample.task, {})[item.sample.id] = item.sample
+    return frozenset(
         sample.id
-        for found in teachers.values()
+        for found in by_task.values()
         for sample in first_by_hash(found.values(), config.measured, config.seed, "measured by a judge")
-    }
-    return {place: utility_of(each) for place, each in asked.items() if place[0] in chosen}
+    )
 
 
 def _settings(config: JudgeConfig) -> dict[str, Any]:

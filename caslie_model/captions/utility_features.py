@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from caslie_model.data.samples import Sample
+from caslie_model.captions.decisions import JudgedCaption
 
 # The probability of each allowed answer of a sample, by label: they sum to 1.
 Probabilities: TypeAlias = Mapping[str, float]
@@ -22,31 +22,27 @@ _LEAST = 1e-12
 
 
 @dataclass(frozen=True)
-class AskedCaption:
-    """A caption, and what a model answers with and without it.
+class Answers:
+    """What a model answers about a sample.
 
     Attributes:
-        sample: The sample, without captions.
-        position: Which of its images.
-        caption: The text.
         alone: Probabilities of the answers, asked with the text alone.
-        shown: Probabilities of the answers, asked with this caption beside the text.
+        shown: Probabilities of the answers, asked with one caption beside the text.
     """
 
-    sample: Sample
-    position: int
-    caption: str
     alone: Probabilities
     shown: Probabilities
 
 
-def features_of(asked: AskedCaption) -> dict[str, float]:
+def features_of(item: JudgedCaption, answers: Answers | None) -> dict[str, float]:
     """Return the features of a caption by name; one that is left out is 0.
 
     Args:
-        asked: The caption. The right answer of its sample is not read.
+        item: The caption. The right answer of its sample is not read.
+        answers: What the model answers with and without it; None: the features are those of words and images alone.
     """
-    return {**_of_answers(asked.alone, asked.shown), **_of_words(asked), **_of_place(asked)}
+    of_answers = {} if answers is None else _of_answers(answers)
+    return {**of_answers, **_of_words(item), **_of_place(item)}
 
 
 def most_likely(probabilities: Probabilities) -> str:
@@ -54,7 +50,8 @@ def most_likely(probabilities: Probabilities) -> str:
     return max(probabilities, key=lambda label: probabilities[label])
 
 
-def _of_answers(alone: Probabilities, shown: Probabilities) -> dict[str, float]:
+def _of_answers(answers: Answers) -> dict[str, float]:
+    alone, shown = answers.alone, answers.shown
     first, then = _certainty(alone), _certainty(shown)
     best = most_likely(alone)
     return {
@@ -80,14 +77,14 @@ def _certainty(probabilities: Probabilities) -> dict[str, float]:
     }
 
 
-def _of_words(asked: AskedCaption) -> dict[str, float]:
-    sample = asked.sample
+def _of_words(item: JudgedCaption) -> dict[str, float]:
+    sample = item.sample
     text = _words(text for field in sample.fields for text in field.texts)
-    caption = _words([asked.caption])
+    caption = _words([item.caption])
     options = [_words([words]) for words in sample.options.values() if words]
     named = sorted((len(words & caption) / len(words) for words in options if words), reverse=True)
     return {
-        "words of caption": math.log1p(len(asked.caption.split())),
+        "words of caption": math.log1p(len(item.caption.split())),
         "words of text": math.log1p(
             sum(len(text.split()) for field in sample.fields for text in field.texts)
         ),
@@ -98,16 +95,16 @@ def _of_words(asked: AskedCaption) -> dict[str, float]:
     }
 
 
-def _of_place(asked: AskedCaption) -> dict[str, float]:
-    sample = asked.sample
+def _of_place(item: JudgedCaption) -> dict[str, float]:
+    sample = item.sample
     images = len(sample.image_roles)
-    kind = sample.image_roles[asked.position].split(" ")[0]
+    kind = sample.image_roles[item.position].split(" ")[0]
     return {
         f"task {sample.task}": 1.0,
         f"image of {kind}": 1.0,
         "answers": math.log(len(sample.labels)),
         "images": math.log1p(images),
-        "images behind": math.log1p(images - 1 - asked.position),
+        "images behind": math.log1p(images - 1 - item.position),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -129,10 +129,20 @@ def _held_out_logits(lessons: Sequence[Lesson], names: tuple[str, ...]) -> list[
 
 
 def _calibration(logits: Sequence[float], lessons: Sequence[Lesson]) -> tuple[float, float]:
-    """Return slope and shift that turn logits into those of calibrated probabilities (Platt)."""
+    """Return slope and shift that turn logits into those of calibrated probabilities (Platt).
+
+    As Platt did, the lessons are taken for a little less than certain, so that no probability becomes 0 or 1.
+    """
     import numpy as np
 
-    model = _logistic(np.array(logits)[:, None], lessons, 1e6)
+    helpful = sum(lesson.helps for lesson in lessons)
+    unsure = {True: 1 / (helpful + 2), False: 1 / (len(lessons) - helpful + 2)}
+    sure = [replace(lesson, weight=lesson.weight * (1 - unsure[lesson.helps])) for lesson in lessons]
+    turned = [
+        replace(lesson, helps=not lesson.helps, weight=lesson.weight * unsure[lesson.helps])
+        for lesson in lessons
+    ]
+    model = _logistic(np.array([*logits, *logits])[:, None], [*sure, *turned], 1e6)
     return float(model.coef_[0, 0]), float(model.intercept_[0])
 
 
