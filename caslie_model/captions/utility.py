@@ -86,7 +86,7 @@ def decide_by_utility(config: JudgeConfig, items: Sequence[JudgedCaption], root:
         for item in items
     }
     report = report_of(items, decided, folds, LEAST_EFFECT)
-    for line in in_words(report):
+    for line in in_words(report) if measured else ():
         say(line)
     return Decisions(
         decided,
@@ -168,7 +168,7 @@ def _taught(
         config.folds,
     )
     reasons = [each.why_constant for each in predictors if each.why_constant]
-    if reasons:
+    if reasons and measured:
         say(
             f"utility: {len(reasons)} of {config.folds} predictors keep all captions or none, by what most do to the "
             f"right answer: {reasons[0]}"
