@@ -56,8 +56,7 @@ def decide_by_utility(config: JudgeConfig, items: Sequence[JudgedCaption], root:
             f"{', '.join(config.splits)}; caption and judge these splits too"
         )
     teaching = _teaching(config, items)
-    asked_about = items if config.likelihoods else [item for item in items if item.sample.id in teaching]
-    answers = _answers(config, asked_about, root)
+    answers = _answers(config, _asked_about(config, items), root)
     measured = {
         item.place: utility_of(answers[item.place], item.sample.output)
         for item in items
@@ -127,6 +126,16 @@ def decide_by_right_answer(config: JudgeConfig, items: Sequence[JudgedCaption], 
     )
 
 
+def utility_questions(config: JudgeConfig, items: Sequence[JudgedCaption]) -> list[Question]:
+    """Return what the model is asked, of utility and of a choice by the right answer: to count it without asking.
+
+    Args:
+        config: The settings.
+        items: All captions.
+    """
+    return _questions(_asked_about(config, items))[2]
+
+
 def utility_of(answers: Answers, right: str) -> float:
     """Return by how much a caption raises the log-likelihood of the right answer among the allowed ones.
 
@@ -176,8 +185,17 @@ def _taught(
     return predictors
 
 
-def _answers(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> dict[Place, Answers]:
-    """Return the model's answers with and without each caption; where one is missing, the caption is left out."""
+def _asked_about(config: JudgeConfig, items: Sequence[JudgedCaption]) -> Sequence[JudgedCaption]:
+    if config.likelihoods or config.judge == "gold":
+        return items
+    teaching = _teaching(config, items)
+    return [item for item in items if item.sample.id in teaching]
+
+
+def _questions(
+    items: Sequence[JudgedCaption],
+) -> tuple[list[JudgedCaption], list[Sample], list[Question]]:
+    """Return captions and samples in a fixed order, and the questions: of each sample alone, then of each caption."""
     ordered = sorted(items, key=lambda item: item.place)
     samples = list({item.sample.id: item.sample for item in ordered}.values())
     questions = [Question(sample) for sample in samples]
@@ -185,6 +203,12 @@ def _answers(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) ->
         Question(_with_one(item.sample, item.position, item.caption), variant=f"caption {item.position}")
         for item in ordered
     ]
+    return ordered, samples, questions
+
+
+def _answers(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> dict[Place, Answers]:
+    """Return the model's answers with and without each caption; where one is missing, the caption is left out."""
+    ordered, samples, questions = _questions(items)
     found = [
         _probabilities(each) for each in ask_judge(config, config.judges[0], questions, root, "likelihood")
     ]

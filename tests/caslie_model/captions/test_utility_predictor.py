@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 
 from caslie_model.captions.decisions import Decision, JudgedCaption
-from caslie_model.captions.utility import effect_of, utility_of
+from caslie_model.captions.utility import effect_of, utility_of, utility_questions
 from caslie_model.captions.utility_features import Answers, features_of
 from caslie_model.captions.utility_folds import Folds, fold_samples
 from caslie_model.captions.utility_predictor import LEAST_ROWS, Lesson, cross_fit, fit_predictor
 from caslie_model.captions.utility_report import in_words, report_of
+from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.samples import Groups, InputField, Sample
 
 
@@ -87,6 +89,30 @@ def test_features_of_one_option_and_an_empty_input() -> None:
     assert all(math.isfinite(value) for value in features.values())
     assert features["image of history"] == 1
     assert features["images behind"] == 0
+
+
+def test_each_caption_is_asked_about_alone() -> None:
+    config = JudgeConfig(data="d", captions="c", judges=("m",))
+    history = sample("a", image_roles=("history 1", "history 2", "option A"))
+    items = [caption(history, text, position) for position, text in ((2, "three"), (0, "one"))]
+    asked = [each.sample.captions for each in utility_questions(config, items)]
+    assert asked == [(), ("one", None, None), (None, None, "three")]
+
+
+def test_questions_are_those_of_measured_samples_where_these_suffice() -> None:
+    items = [caption(sample(f"s{number}")) for number in range(30)]
+    items += [caption(sample(f"t{number}", split="test")) for number in range(30)]
+    settings: dict[str, Any] = {
+        "data": "d",
+        "captions": "c",
+        "judges": ("m",),
+        "measured": 10,
+        "likelihoods": False,
+    }
+    few = utility_questions(JudgeConfig(**settings), items)
+    assert len(few) == 20
+    assert {each.sample.split for each in few} == {"train"}
+    assert len(utility_questions(JudgeConfig(**settings, judge="gold"), items)) == 120
 
 
 def test_the_predictor_finds_what_tells_and_is_calibrated() -> None:
