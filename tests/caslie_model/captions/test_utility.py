@@ -134,7 +134,7 @@ def test_captions_that_tell_are_kept_and_those_that_mislead_are_not(
 @pytest.mark.slow
 def test_the_answer_of_a_row_does_not_change_its_own_decision(decide: Callable[..., Any], rows: Rows) -> None:
     before = decided(decide())
-    for changed in ("train-0000", "train-0001", "train-0017", "validation-0001"):
+    for changed in ("train-0000", "train-0017", "validation-0001"):
         name = f"{TASK}-{changed}"
         after = decided(
             decide([(answer_otherwise(row) if row["id"] == name else row, text) for row, text in rows])
