@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from caslie_model.captions.asking import estimate_questions
 from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption
 from caslie_model.captions.usefulness import usefulness_question
+from caslie_model.captions.utility import decide_by_right_answer, decide_by_utility, utility_questions
 from caslie_model.captions.votes import check_judges, decide_by_vote
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.captions import captions_root, read_captions
@@ -113,7 +114,7 @@ def estimate_judging(config: JudgeConfig) -> dict[str, Any]:
         config: The settings.
 
     Returns:
-        `captions`, and of a vote what each judge would be asked (`judges`), as `estimate_questions` returns it.
+        `captions`, and what each judge would be asked (`judges`), as `estimate_questions` returns it.
 
     Raises:
         MmecError: If captions, judges or folder do not allow it.
@@ -127,6 +128,9 @@ def estimate_judging(config: JudgeConfig) -> dict[str, Any]:
         estimate["judges"] = [
             estimate_questions(config, model, questions, root, config.scoring) for model in config.judges
         ]
+    elif config.judges:
+        asked = utility_questions(config, items)
+        estimate["judges"] = [estimate_questions(config, config.judges[0], asked, root, "likelihood")]
     return estimate
 
 
@@ -201,7 +205,9 @@ def _decide(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> 
         return Decisions({item.place: Decision(keeps) for item in items}, {"rule": rule})
     if config.judge == "vote":
         return decide_by_vote(config, items, root)
-    raise NotImplementedError(config.judge)
+    if config.judge == "utility":
+        return decide_by_utility(config, items, root)
+    return decide_by_right_answer(config, items, root)
 
 
 def _tell_others(folder: Path, written: Sequence[Path]) -> None:
