@@ -17,14 +17,16 @@ from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
     from caslie_model.api import align, features, finetune, merge, push_model
-    from caslie_model.api_evaluation import ask, caption, compare, evaluate, predict, predict_table
+    from caslie_model.api_evaluation import ask, caption, compare, evaluate, judge, predict, predict_table
     from caslie_model.config.captions import CaptionConfig
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
+    from caslie_model.config.judging import JudgeConfig
     from caslie_model.config.presets import (
         align_config,
         caption_config,
         evaluate_config,
         finetune_config,
+        judge_config,
         predict_config,
     )
     from caslie_model.config.training import AlignConfig, FinetuneConfig
@@ -35,6 +37,7 @@ __all__ = [
     "CaptionConfig",
     "EvaluateConfig",
     "FinetuneConfig",
+    "JudgeConfig",
     "PredictConfig",
     "__version__",
     "align",
@@ -48,6 +51,8 @@ __all__ = [
     "features",
     "finetune",
     "finetune_config",
+    "judge",
+    "judge_config",
     "load_adapter",
     "merge",
     "predict",
@@ -65,6 +70,7 @@ if not TYPE_CHECKING:
             "CaptionConfig": "caslie_model.config.captions",
             "EvaluateConfig": "caslie_model.config.evaluation",
             "FinetuneConfig": "caslie_model.config.training",
+            "JudgeConfig": "caslie_model.config.judging",
             "PredictConfig": "caslie_model.config.evaluation",
             "__version__": "mmecinstruct.version",
             "align": "caslie_model.api",
@@ -78,6 +84,8 @@ if not TYPE_CHECKING:
             "features": "caslie_model.api",
             "finetune": "caslie_model.api",
             "finetune_config": "caslie_model.config.presets",
+            "judge": "caslie_model.api_evaluation",
+            "judge_config": "caslie_model.config.presets",
             "load_adapter": "caslie_model.fusion",
             "merge": "caslie_model.api",
             "predict": "caslie_model.api_evaluation",

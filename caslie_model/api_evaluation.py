@@ -10,9 +10,11 @@ from caslie_model.api import AnyPath, config_fields, whole_config
 from caslie_model.runtime.console import quiet_libraries_meanwhile
 
 if TYPE_CHECKING:
+    from caslie_model.captions.judging import JudgeResult
     from caslie_model.captions.run import CaptionResult
     from caslie_model.config.captions import CaptionConfig
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
+    from caslie_model.config.judging import JudgeConfig
     from caslie_model.evaluation.compare import Comparison
     from caslie_model.evaluation.evaluate import EvaluationResult
     from caslie_model.inference.rounds import Answer
@@ -359,3 +361,47 @@ def caption(
         config = caption_config(**config_fields({"captioner": captioner, "data": data, "out": out}, settings))
     with quiet_libraries_meanwhile():
         return caption(config, overwrite)
+
+
+def judge(
+    captions: str | JudgeConfig, data: AnyPath | None = None, out: AnyPath | None = None, **settings: Any
+) -> JudgeResult:
+    """Decide which captions of a dataset are kept, and write the decisions beside them.
+
+    What judges were asked before is not asked again. Prompts show the captions that are kept with
+    `captions="NAME/JUDGE"`.
+
+    Args:
+        captions: Name of the captions, as `caption` wrote them. Or a whole config.
+        data: A dataset folder, or user/name on the Hub.
+        out: A folder to write `captions/` into. Default: where the captions are.
+        **settings: Fields of `JudgeConfig`, such as `judge="vote"`, `judges=["A", "B"]`, `threshold=0.6` or
+            `name="most"`.
+
+    Returns:
+        The files of the decisions, how many captions are kept by task, and figures of the judges.
+
+    Raises:
+        MmecError: Settings, captions, models or folder do not allow it; the message has the remedy.
+
+    Examples:
+        >>> import caslie_model
+        >>> written = caslie_model.caption(
+        ...     "attributes", "dataset-sample", "judged", tasks=["cc"], splits=["test"], limit=4
+        ... )
+        >>> result = caslie_model.judge(
+        ...     "attributes", "dataset-sample", captions_from="judged", judge="all", tasks=["cc"]
+        ... )
+        >>> dict(result.kept)
+        {'category_classification': 4}
+    """
+    from caslie_model.captions.judging import judge
+    from caslie_model.config.judging import JudgeConfig
+    from caslie_model.config.presets import judge_config
+
+    if isinstance(captions, JudgeConfig):
+        config = whole_config(captions, data or out, settings)
+    else:
+        config = judge_config(**config_fields({"captions": captions, "data": data, "out": out}, settings))
+    with quiet_libraries_meanwhile():
+        return judge(config)
