@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from caslie_model import api_evaluation
-from caslie_model.cli.options import AsJson, Budget, Data, Override, ReadBatch, Tasks, WriteBatch
+from caslie_model.cli.options import AsJson, Budget, CaptionPreset, Data, Override, ReadBatch, WriteBatch
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import comma_list, quiet_libraries, say, tell_what_is_kept
 
@@ -24,17 +24,23 @@ _KEPT = "what judges answered is kept, and the same command goes on"
     "caslie_model judge --data my-dataset --captions attributes --judge vote --judges A,B,C --threshold 0.6 --name two",
     "caslie_model judge --data my-dataset --captions attributes --judge vote --judges openai:A,openai:B "
     "--server http://127.0.0.1:8000/v1 --dry-run",
+    "caslie_model judge --data my-dataset --preset captions-paper --dry-run",
 )
 def judge(
     data: Data,
-    captions: Annotated[str, typer.Option(metavar="NAME", help="Name of the captions that `caption` wrote.")],
+    captions: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the captions that `caption` wrote; or as --preset says."),
+    ] = None,
+    preset: CaptionPreset = None,
     judge: Annotated[
-        Literal["utility", "vote", "gold", "all", "none"],
+        Literal["utility", "vote", "gold", "all", "none"] | None,
         typer.Option(
             help="`utility`: a predictor of what a caption does for the right answer; `vote`: the majority of models, "
-            "of one model alone where --judges names one; to compare, `gold` by the right answer, `all` and `none`."
+            "of one model alone where --judges names one; to compare, `gold` by the right answer, `all` and `none`. "
+            "Default: utility."
         ),
-    ] = "utility",
+    ] = None,
     judges: Annotated[
         str,
         typer.Option(
@@ -48,18 +54,22 @@ def judge(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write captions/ into. Default: where the captions are.")
     ] = None,
-    tasks: Tasks = "all",
-    splits: Annotated[
-        str, typer.Option(help="Splits, separated by commas.")
-    ] = "train,validation,test,test_ood",
+    tasks: Annotated[
+        str | None, typer.Option(help="`all`, or names or short names separated by commas. Default: all.")
+    ] = None,
+    splits: Annotated[str | None, typer.Option(help="Splits, separated by commas. Default: all.")] = None,
     threshold: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Keep a caption above this share of votes, or this probability."),
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Keep a caption above this share of votes, or this probability. Default: 0.5."
+        ),
+    ] = None,
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="Server of the judges, e.g. http://127.0.0.1:8000/v1.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Questions at once; changes no decision.")] = 16,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Questions at once; changes no decision. Default: 16.")
+    ] = None,
     budget: Budget = None,
     write_batch: WriteBatch = None,
     read_batch: ReadBatch = None,
@@ -74,25 +84,27 @@ def judge(
 
     A stopped run continues when it is started again. Another threshold asks nobody again.
     """
-    from caslie_model.config.presets import judge_config
+    from caslie_model.config.presets import judge_config, with_preset
 
-    config = judge_config(
-        override or (),
-        data=data,
-        captions=captions,
-        judge=judge,
-        judges=comma_list(judges) if judges else (),
-        name=name,
-        out=out,
-        tasks=comma_list(tasks),
-        splits=comma_list(splits),
-        threshold=threshold,
-        server=server,
-        batch_size=batch_size,
-        budget=budget,
-        write_batch=write_batch,
-        read_batch=tuple(read_batch or ()),
-    )
+    if captions is None and preset is None:
+        raise typer.BadParameter("give one, or --preset", param_hint="--captions")
+    given = {
+        "data": data,
+        "captions": captions,
+        "judge": judge,
+        "judges": comma_list(judges) if judges else None,
+        "name": name,
+        "out": out,
+        "tasks": None if tasks is None else comma_list(tasks),
+        "splits": None if splits is None else comma_list(splits),
+        "threshold": threshold,
+        "server": server,
+        "batch_size": batch_size,
+        "budget": budget,
+        "write_batch": write_batch,
+        "read_batch": read_batch or None,
+    }
+    config = judge_config(override or (), **with_preset(preset, "judge", given))
     quiet_libraries()
     if dry_run:
         from caslie_model.captions.judging import estimate_judging
