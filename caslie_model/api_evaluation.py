@@ -55,6 +55,7 @@ def predict(
         >>> len(answers.records), answers.missing
         (4, 0)
     """
+    from caslie_model.baselines.predictor import open_any_model
     from caslie_model.config.evaluation import PredictConfig
     from caslie_model.config.presets import predict_config
     from caslie_model.inference.run import predict
@@ -64,7 +65,7 @@ def predict(
     else:
         config = predict_config(**config_fields({"model": model, "data": data, "out": out}, settings))
     with quiet_libraries_meanwhile():
-        return predict(config, overwrite)
+        return predict(config, overwrite, open_any_model)
 
 
 def evaluate(
