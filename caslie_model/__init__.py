@@ -17,7 +17,7 @@ from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
     from caslie_model.api import align, features, finetune, merge, push_model
-    from caslie_model.api_evaluation import ask, caption, compare, evaluate, predict, predict_table
+    from caslie_model.api_evaluation import ask, baseline, caption, compare, evaluate, predict, predict_table
     from caslie_model.config.captions import CaptionConfig
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
     from caslie_model.config.presets import (
@@ -40,6 +40,7 @@ __all__ = [
     "align",
     "align_config",
     "ask",
+    "baseline",
     "caption",
     "caption_config",
     "compare",
@@ -69,6 +70,7 @@ if not TYPE_CHECKING:
             "__version__": "mmecinstruct.version",
             "align": "caslie_model.api",
             "ask": "caslie_model.api_evaluation",
+            "baseline": "caslie_model.api_evaluation",
             "align_config": "caslie_model.config.presets",
             "caption": "caslie_model.api_evaluation",
             "caption_config": "caslie_model.config.presets",

@@ -33,6 +33,9 @@ class FitData:
     images: SpooledImages | None = None
 
 
+Fitter: TypeAlias = Callable[[FitData], Scorer]
+
+
 @dataclass(frozen=True)
 class Baseline:
     """A baseline.
@@ -48,7 +51,7 @@ class Baseline:
 
     name: str
     what: str
-    fit: Callable[[FitData], Scorer]
+    fit: Fitter
     version: int = 1
     tasks: tuple[str, ...] = ()
     reads_images: bool = False

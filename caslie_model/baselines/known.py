@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from caslie_model.baselines.baseline import Baseline
+from caslie_model.baselines.classifiers import fit_boosting, fit_options_only, fit_tfidf
+from caslie_model.baselines.overlap import fit_title_overlap
 from caslie_model.baselines.trivial import fit_first_option, fit_majority, fit_random
 from caslie_model.config.evaluation import OF_BASELINES
 from caslie_model.errors import ModelError
@@ -11,6 +13,10 @@ _ALL = (
     Baseline("majority", "the most frequent answer of the training split", fit_majority),
     Baseline("random", "an answer by hash draw", fit_random),
     Baseline("first-option", "the first option, or yes", fit_first_option),
+    Baseline("title-overlap", "the answer by the words that title, query or option share", fit_title_overlap),
+    Baseline("options-only", "options by their words, place and length, without the input", fit_options_only),
+    Baseline("tfidf", "TF-IDF of words and characters with logistic regression", fit_tfidf),
+    Baseline("boosting", "boosted trees on similarities, lengths and agreeing numbers", fit_boosting),
 )
 BASELINES = {baseline.name: baseline for baseline in _ALL}
 
