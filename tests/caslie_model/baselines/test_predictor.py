@@ -106,7 +106,7 @@ def test_tasks_that_a_baseline_cannot_answer_are_named(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BASELINES, "of-sr", Baseline("of-sr", "x", fit_first_option, tasks=("sr",)))
-    with pytest.raises(ConfigError, match="baseline:of-sr answers sr alone, not .*sentiment_analysis"):
+    with pytest.raises(ConfigError, match=r"baseline:of-sr answers sr alone, not .*sentiment_analysis"):
         caslie_model.evaluate("baseline:of-sr", dataset, tmp_path)
     # The command takes the tasks that it can answer.
     found = caslie_model.baseline("of-sr", dataset, tmp_path / "sr")

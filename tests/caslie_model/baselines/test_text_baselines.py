@@ -77,7 +77,8 @@ def categories(start: int, count: int) -> list[Sample]:
     made = []
     for number in range(start, start + count):
         thing = draw.choice(list(names))
-        offered = draw.sample([name for name in names.values() if name != names[thing]], 3) + [names[thing]]
+        others = [name for name in names.values() if name != names[thing]]
+        offered = [*draw.sample(others, 3), names[thing]]
         draw.shuffle(offered)
         title = f"{draw.choice(COLOURS)} {thing} of {draw.choice(THINGS)} works, {number % 7} inch"
         made.append(make(CC, number, offered, "ABCD"[offered.index(names[thing])], title=title))
