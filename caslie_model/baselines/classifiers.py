@@ -163,7 +163,8 @@ def _scores_of_options(model: Any, asked: Any, samples: Sequence[Sample]) -> Sco
 
 def _logs(rates: Numbers) -> Numbers:
     # Twelve digits: the number of rows that are asked at once may change the last ones.
-    return np.round(np.log(np.maximum(rates, math.exp(-50), dtype=np.float64)), 12)
+    logs: Numbers = np.log(np.maximum(rates, math.exp(-50)))
+    return logs.round(12)
 
 
 def _places(samples: Sequence[Sample], places: int) -> Numbers:

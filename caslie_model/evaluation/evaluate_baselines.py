@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from caslie_model.baselines.baseline import Baseline
@@ -43,13 +42,13 @@ def evaluate_baselines(
         config = evaluate_config(overrides, **{**fields, "model": OF_BASELINES + baseline.name})
         tasks = _answered(baseline, config)
         if not tasks:
-            why = f"the dataset has none of its tasks, {', '.join(baseline.tasks)}, with training samples"
+            why = f"{config.data} has no training samples of {', '.join(baseline.tasks) or 'these tasks'}"
             if name != ALL:
                 raise DatasetError(f"{config.model}: {why}")
             say(f"{baseline.name}: left out: {why}")
             continue
         out = config.out / baseline.name if name == ALL else config.out
-        configs[baseline.name] = config.model_copy(update={"tasks": tasks, "out": Path(out)})
+        configs[baseline.name] = config.model_copy(update={"tasks": tasks, "out": out})
     if not configs:
         raise DatasetError(f"{fields.get('data')} has no task with training samples to fit a baseline to")
     return {each: evaluate(config, overwrite) for each, config in configs.items()}
