@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from caslie_model.api import align, features, finetune, merge, push_model
     from caslie_model.api_evaluation import (
         ask,
+        baseline,
         caption,
         caption_quality,
         compare,
@@ -55,6 +56,7 @@ __all__ = [
     "align",
     "align_config",
     "ask",
+    "baseline",
     "caption",
     "caption_config",
     "caption_quality",
@@ -90,6 +92,7 @@ if not TYPE_CHECKING:
             "__version__": "mmecinstruct.version",
             "align": "caslie_model.api",
             "ask": "caslie_model.api_evaluation",
+            "baseline": "caslie_model.api_evaluation",
             "align_config": "caslie_model.config.presets",
             "caption": "caslie_model.api_evaluation",
             "caption_config": "caslie_model.config.presets",

@@ -59,6 +59,7 @@ def predict(
         >>> len(answers.records), answers.missing
         (4, 0)
     """
+    from caslie_model.baselines.predictor import open_any_model
     from caslie_model.config.evaluation import PredictConfig
     from caslie_model.config.presets import predict_config
     from caslie_model.inference.run import predict
@@ -68,7 +69,7 @@ def predict(
     else:
         config = predict_config(**config_fields({"model": model, "data": data, "out": out}, settings))
     with quiet_libraries_meanwhile():
-        return predict(config, overwrite)
+        return predict(config, overwrite, open_any_model)
 
 
 def evaluate(
@@ -116,6 +117,44 @@ def evaluate(
         config = evaluate_config(**config_fields({"model": model, "data": data, "out": out}, settings))
     with quiet_libraries_meanwhile():
         return evaluate(config, overwrite)
+
+
+def baseline(
+    name: str,
+    data: AnyPath | None = None,
+    out: AnyPath | None = None,
+    *,
+    overwrite: bool = False,
+    overrides: Sequence[str] = (),
+    **settings: Any,
+) -> dict[str, EvaluationResult]:
+    """Fit a baseline to the training split of each task, and score its answers.
+
+    Args:
+        name: The baseline, as `caslie_model baseline list` names it; `all` for all that fit the dataset.
+        data: A dataset folder, or user/name on the Hub.
+        out: The folder for predictions and metrics; with `all`, each baseline has a folder of its name in it.
+        overwrite: Whether to forget earlier predictions.
+        overrides: Settings as text, such as "seed=1".
+        **settings: Fields of `EvaluateConfig`, such as `tasks=["sa"]` or `splits=["test"]`.
+
+    Returns:
+        The results by name of the baseline.
+
+    Raises:
+        MmecError: Name, data, settings or folder do not allow it; the message has the remedy.
+
+    Examples:
+        >>> import caslie_model
+        >>> found = caslie_model.baseline("tfidf", "dataset-sample", "tfidf", tasks=["sa"], splits=["test"])
+        >>> found["tfidf"].metrics["model"]
+        'baseline:tfidf'
+    """
+    from caslie_model.evaluation.evaluate_baselines import evaluate_baselines
+
+    fields = config_fields({"data": data, "out": out}, settings)
+    with quiet_libraries_meanwhile():
+        return evaluate_baselines(name, overrides, overwrite, **fields)
 
 
 def compare(

@@ -21,6 +21,8 @@ from caslie_model.config.choices import (
 from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.tasks import task_names
 
+OF_BASELINES = "baseline:"
+
 
 class PredictConfig(Settings):
     """What a model is asked, and how it answers."""
@@ -29,8 +31,8 @@ class PredictConfig(Settings):
 
     model: str = Field(
         description="An adapter or merged model of ours, a preset, or a language or image-text model of transformers: "
-        "a folder, `user/name` on the Hub, `package:NAME` or `random:tiny`. With `server`: `openai:` and the name by "
-        "which the server knows its model."
+        "a folder, `user/name` on the Hub, `package:NAME` or `random:tiny`; or `baseline:NAME`, fitted to the training "
+        "split. With `server`: `openai:` and the name by which the server knows its model."
     )
     base: str | None = Field(
         default=None,
@@ -221,6 +223,14 @@ class PredictConfig(Settings):
     def shown_captions(self) -> str | None:
         """The captions that prompts show, None without."""
         return None if self.captions == "none" else self.captions
+
+    @model_validator(mode="before")
+    @classmethod
+    def _baselines_score(cls, fields: Any) -> Any:
+        """A baseline writes no text: it always gives likelihoods."""
+        if isinstance(fields, dict) and str(fields.get("model", "")).startswith(OF_BASELINES):
+            return {**fields, "scoring": "likelihood"}
+        return fields
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caslie_model.config.evaluation import OF_BASELINES
 from caslie_model.data.samples import Sample, first_by_hash
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.evaluation.compare_folders import EvaluatedModel, read_evaluation
@@ -18,6 +19,7 @@ from caslie_model.evaluation.compare_page import comparison_page
 from caslie_model.evaluation.compare_samples import common_samples
 from caslie_model.evaluation.compare_statistics import (
     LEVEL,
+    PairedDifference,
     average_improvement,
     holm,
     improvement,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 RESAMPLES = 10_000
 SAMPLES = 5
+# What a model has to beat to be believed.
+TFIDF = OF_BASELINES + "tfidf"
 # Of recomputed figures and those in metrics.json.
 _ROUNDING = 1e-9
 
@@ -128,8 +132,11 @@ def compare(
         for (task, split), chosen in found.samples.items()
     ]
     for p, corrected in (("p", "p_holm"), ("mcnemar_p", "mcnemar_p_holm")):
-        _correct(cells, p, corrected)
+        _correct(cells, "comparisons", p, corrected)
+    _correct(cells, "over_tfidf", "p", "p_holm")
     for cell in cells:
+        for each in cell["over_tfidf"].values():
+            each["is_above"] = each["difference"] > 0 and each["p_holm"] < LEVEL
         for letter, each in cell["comparisons"].items():
             significant = each["p_holm"] < LEVEL and each["difference"] != 0
             each["better"] = (letter if each["difference"] > 0 else base.letter) if significant else None
@@ -218,18 +225,27 @@ def _cell(
             "right": sum(right[model.letter]),
             "no_answer": answers.count(None),
         }
-    comparisons = {}
+    comparisons: dict[str, dict[str, Any]] = {}
+    over_tfidf: dict[str, dict[str, Any]] = {}
     resampled = dict(zip(scores, resampled_metrics(parts, seeded), strict=True))
     shares = {letter: np.hstack(part) for letter, part in zip(scores, parts, strict=True)}
+
+    def difference_of(one: EvaluatedModel, other: EvaluatedModel) -> PairedDifference:
+        return paired_difference(
+            scores[one.letter]["score"] - scores[other.letter]["score"],
+            resampled[one.letter] - resampled[other.letter],
+            effective_units(unit_of),
+            int((shares[one.letter] != shares[other.letter]).any(axis=1).sum()),
+        )
+
+    tfidf = next((model for model in models if model.selection.model == TFIDF), None)
     for model in models:
+        if tfidf is not None and model.selection.model != TFIDF:
+            found_over = difference_of(model, tfidf)
+            over_tfidf[model.letter] = {"difference": found_over.value, "p": found_over.p}
         if model is base:
             continue
-        difference = paired_difference(
-            scores[model.letter]["score"] - scores[base.letter]["score"],
-            resampled[model.letter] - resampled[base.letter],
-            effective_units(unit_of),
-            int((shares[model.letter] != shares[base.letter]).any(axis=1).sum()),
-        )
+        difference = difference_of(model, base)
         pairs = list(zip(right[base.letter], right[model.letter], strict=True))
         only_reference, only_other = pairs.count((True, False)), pairs.count((False, True))
         comparisons[model.letter] = {
@@ -252,6 +268,7 @@ def _cell(
         "unit": units.kind,
         "scores": scores,
         "comparisons": comparisons,
+        "over_tfidf": over_tfidf,
     }
 
 
@@ -271,9 +288,9 @@ def _check_figure(model: EvaluatedModel, task: str, split: str, samples: int, sc
     )
 
 
-def _correct(cells: Sequence[Mapping[str, Any]], name: str, corrected: str) -> None:
-    """Correct a p-value over all comparisons of all cells."""
-    found = [each for cell in cells for each in cell["comparisons"].values()]
+def _correct(cells: Sequence[Mapping[str, Any]], kind: str, name: str, corrected: str) -> None:
+    """Correct a p-value over all comparisons of a kind of all cells."""
+    found = [each for cell in cells for each in cell[kind].values()]
     for each, value in zip(found, holm([each[name] for each in found]), strict=True):
         each[corrected] = value
 

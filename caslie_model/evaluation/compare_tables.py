@@ -14,6 +14,14 @@ from mmecinstruct.tasks import TASKS
 Content = Mapping[str, Any]
 
 _SETTINGS = {"test": "IND", "test_ood": "OOD"}
+# Of a score that is not significantly above that of TF-IDF with logistic regression.
+_NOT_ABOVE = "†"
+_ABOVE = {"is_above": True}
+_NOT_ABOVE_NOTE = (
+    f"{_NOT_ABOVE}: not significantly above the baseline tfidf (p corrected over all comparisons with it): such a "
+    "score gives no reason to believe that the model is worth more than counting words."
+)
+_NOT_ABOVE_SHORT = f"{_NOT_ABOVE}: not significantly above the baseline tfidf."
 _LONGEST_INPUT = 600  # characters of a sample's field in Markdown
 
 
@@ -57,15 +65,18 @@ def scores_table(content: Content) -> Table:
     for cell in content["cells"]:
         scores = [cell["scores"][letter] for letter in letters]
         cells = [*_place(cell), cell["metric"], str(cell["samples"]), str(cell["units"])]
-        for score in scores:
-            cells += [f"{score['score']:.3f}", _bounds(score["interval"])]
+        over_tfidf = cell["over_tfidf"]
+        for letter, score in zip(letters, scores, strict=True):
+            mark = "" if over_tfidf.get(letter, _ABOVE)["is_above"] else _NOT_ABOVE
+            cells += [f"{score['score']:.3f}{mark}", _bounds(score["interval"])]
         rows.append(Row([*cells, " / ".join(str(score["no_answer"]) for score in scores), cell["unit"]]))
     return Table(
         "Scores",
         columns,
         rows,
         "The task's primary metric with its 95 % interval, which leaves out each unit in turn: samples of one unit are "
-        "not independent of one another. no answer: unparsable or missing, which counts as wrong.",
+        "not independent of one another. no answer: unparsable or missing, which counts as wrong."
+        + (f" {_NOT_ABOVE_NOTE}" if _marks_tfidf(content) else ""),
     )
 
 
@@ -243,7 +254,8 @@ def comparison_text(content: Content, width: int | None = None) -> str:
         "p inverts the 95 % interval of the difference over resampled units.\n"
         f"p (Holm): corrected over all {content['comparisons']} comparisons, * below .05.\n"
         "detectable: the smallest true difference that these samples show with a probability of 80 %.\n"
-        "--out FILE.md explains the rest.\n"
+        + (f"{_NOT_ABOVE_SHORT}\n" if _marks_tfidf(content) else "")
+        + "--out FILE.md explains the rest.\n"
     )
     return "\n".join(parts)
 
@@ -332,6 +344,10 @@ def _shown(text: str, limit: int = 300) -> str:
 def _of(group: Content) -> str:
     shown = len(group["samples"])
     return "" if shown == group["count"] else f", {shown} shown"
+
+
+def _marks_tfidf(content: Content) -> bool:
+    return any(cell["over_tfidf"] for cell in content["cells"])
 
 
 def _place(cell: Content) -> tuple[str, str]:

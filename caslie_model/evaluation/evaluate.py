@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caslie_model.baselines.predictor import open_any_model
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.files import CONFIG
 from caslie_model.config.presets import config_yaml
@@ -77,7 +78,7 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
     if config.predictions is not None:
         answers = _saved_answers(config, config.predictions, overwrite)
     else:
-        answers = answer_samples(config, overwrite, EVALUATE)
+        answers = answer_samples(config, overwrite, EVALUATE, open_any_model)
     return EvaluationResult(config.out, first_decides(lambda: _score(config, answers)))
 
 

@@ -5,11 +5,11 @@ Files in the output folder: `predictions.jsonl` with its header, and `config.yam
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from caslie_model.adapters.captions import with_captions_of_training
 from caslie_model.config.evaluation import PredictConfig
@@ -25,7 +25,7 @@ from caslie_model.inference.answer_questions import (
     money_kept,
     record_of,
 )
-from caslie_model.inference.open_predictor import open_predictor
+from caslie_model.inference.open_predictor import OpenPredictor, open_predictor
 from caslie_model.inference.prediction_log import (
     PREDICTIONS,
     Key,
@@ -54,6 +54,8 @@ from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.output_folder import PREDICT, check_output, claim_output
 
 METRICS = "metrics.json"
+
+Opener: TypeAlias = Callable[[PredictConfig, Sequence[Sample]], AbstractContextManager[OpenPredictor]]
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,13 @@ class Answers:
         return self.questions - len(self.records)
 
 
-def predict(config: PredictConfig, overwrite: bool = False) -> Answers:
+def predict(config: PredictConfig, overwrite: bool = False, opener: Opener = open_predictor) -> Answers:
     """Ask what is not answered yet; earlier predictions of the same run are kept.
 
     Args:
         config: The settings.
         overwrite: Delete earlier predictions.
+        opener: Opens the model.
 
     Returns:
         The predictions.
@@ -101,7 +104,7 @@ def predict(config: PredictConfig, overwrite: bool = False) -> Answers:
         MmecError: If data, model or folder do not allow it; the message has the remedy.
     """
     check_folder(config)
-    answers = answer_samples(config, overwrite, PREDICT)
+    answers = answer_samples(config, overwrite, PREDICT, opener)
     # Beside metrics stand the settings that they were computed with.
     if is_first_process() and not (config.out / METRICS).is_file():
         write_atomically(config.out / CONFIG, config_yaml(config).encode())
@@ -120,13 +123,16 @@ def check_folder(config: PredictConfig) -> None:
     check_output(config.out, PREDICT, [config.model, config.data], writes=(CONFIG,))
 
 
-def answer_samples(config: PredictConfig, overwrite: bool, command: str) -> Answers:
+def answer_samples(
+    config: PredictConfig, overwrite: bool, command: str, opener: Opener = open_predictor
+) -> Answers:
     """Ask what is not answered yet. The folder has been checked.
 
     Args:
         config: The settings.
         overwrite: Delete earlier predictions.
         command: The command that makes the folder.
+        opener: Opens the model.
 
     Returns:
         The predictions, the same in every process.
@@ -157,7 +163,7 @@ def answer_samples(config: PredictConfig, overwrite: bool, command: str) -> Answ
     }
     with (
         explained_disk_errors(config.out, "then run the same again: what was answered is kept"),
-        open_predictor(config, tuple(shown.values())) as opened,
+        opener(config, tuple(shown.values())) as opened,
     ):
         images = opened.images
         of_shots = {} if config.images == "none" else images or {}

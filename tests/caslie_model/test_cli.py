@@ -30,7 +30,18 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "command",
-    ["finetune", "align", "features", "evaluate", "compare", "ask", "predict", "merge", "push-to-hub"],
+    [
+        "finetune",
+        "align",
+        "features",
+        "evaluate",
+        "baseline",
+        "compare",
+        "ask",
+        "predict",
+        "merge",
+        "push-to-hub",
+    ],
 )
 def test_every_command_has_help_with_examples(command: str) -> None:
     result = run(command, "-h")

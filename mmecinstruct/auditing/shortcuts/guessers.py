@@ -22,8 +22,8 @@ Guesser = Callable[[Part, Part], Scores | None]
 Features = NDArray[np.float64]
 
 # Words; in scripts without blanks, letters.
-_WORD = r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+"
-_WORDS = re.compile(_WORD)
+WORD = r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+"
+_WORDS = re.compile(WORD)
 # Hashed words of a text.
 _BUCKETS = 2**16
 # Values of a column that are told from each other.
@@ -291,7 +291,7 @@ def _words(texts: list[str], *, pairs: bool = False) -> Any:
     return HashingVectorizer(
         n_features=_BUCKETS,
         alternate_sign=False,
-        token_pattern=_WORD,
+        token_pattern=WORD,
         ngram_range=(1, 2 if pairs else 1),
     ).transform(texts)
 

@@ -497,3 +497,38 @@ def test_a_narrow_terminal_gets_fewer_columns(evaluated: Evaluate) -> None:
         assert word in narrow
     assert "only A" in wide
     assert "only A" not in narrow
+
+
+def test_scores_that_are_not_above_tfidf_are_marked(evaluated: Evaluate) -> None:
+    folders = {
+        name: evaluated(name, answers, splits=("test",))
+        for name, answers in (
+            ("reference", wrong_every(3)),
+            ("good", right),
+            ("words", wrong_every(2)),
+            ("same", wrong_every(2)),
+        )
+    }
+    metrics = folders["words"] / "metrics.json"
+    content = json.loads(metrics.read_text())
+    metrics.write_text(json.dumps({**content, "model": "baseline:tfidf"}))
+    result = compare(list(folders.values()), resamples=2000)
+    found = cell(result)["over_tfidf"]
+    assert list(found) == ["A", "B", "D"]
+    assert (found["B"]["is_above"], found["D"]["is_above"]) == (True, False)
+    # The same comparison, of which it is the reference, is corrected over the same number.
+    other = cell(compare(list(folders.values()), resamples=2000, reference="words"))["comparisons"]
+    assert {letter: (each["difference"], each["p"], each["p_holm"]) for letter, each in other.items()} == {
+        letter: (each["difference"], each["p"], each["p_holm"]) for letter, each in found.items()
+    }
+    scores = {letter: each["score"] for letter, each in cell(result)["scores"].items()}
+    for shown in (result.text(), result.markdown(), result.html()):
+        assert f"{scores['D']:.3f}†" in shown
+        assert "1.000†" not in shown
+        assert "not significantly above the baseline tfidf" in shown
+
+
+def test_without_tfidf_nothing_is_marked(evaluated: Evaluate) -> None:
+    result = quick(evaluated("a", wrong_every(2)), evaluated("b", wrong_every(2)))
+    assert cell(result)["over_tfidf"] == {}
+    assert "†" not in result.text() + result.markdown()

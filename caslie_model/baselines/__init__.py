@@ -1,0 +1,1 @@
+"""Baselines that are fitted to a dataset's training split, and asked like any model: `baseline:NAME`."""
