@@ -10,7 +10,7 @@ from caslie_model.api import AnyPath, config_fields, whole_config
 from caslie_model.runtime.console import quiet_libraries_meanwhile
 
 if TYPE_CHECKING:
-    from caslie_model.captions.judging import JudgeResult
+    from caslie_model.captions.judging.run import JudgeResult
     from caslie_model.captions.run import CaptionResult
     from caslie_model.config.caption_quality import CaptionQualityConfig
     from caslie_model.config.captions import CaptionConfig
@@ -444,7 +444,7 @@ def judge(
         >>> dict(result.kept)
         {'category_classification': 4}
     """
-    from caslie_model.captions.judging import judge
+    from caslie_model.captions.judging.run import judge
     from caslie_model.config.judging import JudgeConfig
     from caslie_model.config.presets import judge_config
 

@@ -107,8 +107,8 @@ def judge(
     config = judge_config(override or (), **with_preset(preset, "judge", given))
     quiet_libraries()
     if dry_run:
-        from caslie_model.captions.judging import estimate_judging
-        from caslie_model.captions.judging_table import estimate_table
+        from caslie_model.captions.judging.run import estimate_judging
+        from caslie_model.captions.judging.table import estimate_table
 
         estimate = estimate_judging(config)
         print(json.dumps(estimate, indent=1) if as_json else estimate_table(estimate))
@@ -116,7 +116,7 @@ def judge(
     with tell_what_is_kept(_KEPT):
         result = api_evaluation.judge(config)
     if result.files and not as_json:
-        from caslie_model.captions.judging_table import judging_table
+        from caslie_model.captions.judging.table import judging_table
 
         print(judging_table(result))
     if as_json:

@@ -13,10 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from caslie_model.captions.agreement import krippendorff_alpha
-from caslie_model.captions.asking import judge_answers, judge_name
-from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption
-from caslie_model.captions.usefulness import TEMPLATE_VERSION, usefulness_question
+from caslie_model.captions.judging.agreement import krippendorff_alpha
+from caslie_model.captions.judging.ask_judge import judge_answers, judge_name
+from caslie_model.captions.judging.decisions import Decision, Decisions, JudgedCaption
+from caslie_model.captions.judging.usefulness import TEMPLATE_VERSION, usefulness_question
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.console import say

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from caslie_model.backbones.language_model import locate
-from caslie_model.captions.decisions import JudgedCaption
-from caslie_model.captions.judging import REPORT, estimate_judging, judge
-from caslie_model.captions.usefulness import usefulness_question
-from caslie_model.captions.votes import decision
+from caslie_model.captions.judging.decisions import JudgedCaption
+from caslie_model.captions.judging.run import REPORT, estimate_judging, judge
+from caslie_model.captions.judging.usefulness import usefulness_question
+from caslie_model.captions.judging.votes import decision
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.config.presets import judge_config, predict_config
 from caslie_model.data.captions import with_captions
 from caslie_model.data.samples import read_samples
 from caslie_model.errors import ConfigError, RunError
 from mmecinstruct.core.errors import OutputError
-from tests.caslie_model.captions.judges import (
+from tests.caslie_model.captions.judging.judges import (
     CC,
     by_caption,
     captioned_data,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from caslie_model.captions.known_answers import (
+from caslie_model.captions.judging.known_answers import (
     keep_settings,
     known_answers,
     question_fingerprint,

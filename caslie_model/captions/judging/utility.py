@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from caslie_model.captions.asking import ask_judge
-from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption, Place
-from caslie_model.captions.utility_features import Answers, Probabilities, features_of, most_likely
-from caslie_model.captions.utility_folds import Folds, fold_samples
-from caslie_model.captions.utility_predictor import Lesson, Predictor, cross_fit
-from caslie_model.captions.utility_report import in_words, report_of
+from caslie_model.captions.judging.ask_judge import ask_judge
+from caslie_model.captions.judging.decisions import Decision, Decisions, JudgedCaption, Place
+from caslie_model.captions.judging.utility_features import Answers, Probabilities, features_of, most_likely
+from caslie_model.captions.judging.utility_folds import Folds, fold_samples
+from caslie_model.captions.judging.utility_predictor import Lesson, Predictor, cross_fit
+from caslie_model.captions.judging.utility_report import in_words, report_of
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.samples import Sample, first_by_hash
 from caslie_model.errors import ConfigError

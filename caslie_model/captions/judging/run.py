@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from caslie_model.captions.asking import estimate_questions
-from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption
-from caslie_model.captions.usefulness import usefulness_question
-from caslie_model.captions.utility import decide_by_right_answer, decide_by_utility, utility_questions
-from caslie_model.captions.votes import check_judges, decide_by_vote
+from caslie_model.captions.judging.ask_judge import estimate_questions
+from caslie_model.captions.judging.decisions import Decision, Decisions, JudgedCaption
+from caslie_model.captions.judging.usefulness import usefulness_question
+from caslie_model.captions.judging.utility import decide_by_right_answer, decide_by_utility, utility_questions
+from caslie_model.captions.judging.votes import check_judges, decide_by_vote
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.captions import captions_root, read_captions
 from caslie_model.data.samples import read_samples

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from caslie_model.captions.judging import judge
+from caslie_model.captions.judging.run import judge
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.errors import ConfigError
-from tests.caslie_model.captions.planted import (
+from tests.caslie_model.captions.judging.planted import (
     TASK,
     is_told,
     planted_caption,
