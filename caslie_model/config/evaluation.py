@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -20,6 +21,9 @@ from caslie_model.config.choices import (
 )
 from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.tasks import task_names
+
+# Beginning of the name of a model that is asked at a server, or by batch files.
+OF_SERVERS = "openai:"
 
 
 class PredictConfig(Settings):
@@ -215,7 +219,7 @@ class PredictConfig(Settings):
     @property
     def asks_server(self) -> bool:
         """Whether a server or a batch file answers, not a model that is loaded here."""
-        return self.model.startswith("openai:")
+        return self.model.startswith(OF_SERVERS)
 
     @property
     def shown_captions(self) -> str | None:
@@ -274,3 +278,12 @@ class EvaluateConfig(PredictConfig):
             name = folder.name if folder.is_dir() else folder.stem
             return {**fields, "model": name or "predictions"}
         return fields
+
+
+def as_in_predict(name: str) -> Any:
+    """Return a field of `PredictConfig` with its default, bounds and description, for settings of other commands.
+
+    Args:
+        name: Its name, the same in both.
+    """
+    return copy(PredictConfig.model_fields[name])

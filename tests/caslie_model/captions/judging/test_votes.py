@@ -252,6 +252,22 @@ def test_a_captioner_judges_itself_only_where_it_may(config: Callable[..., Judge
         assert judge(config("openai:writer", allow_captioner=True, **fields)).kept == {CC: 4}
 
 
+def test_a_rewriter_judges_itself_only_where_it_may(data: Path, config: Callable[..., JudgeConfig]) -> None:
+    write_captions_of(data, "said", CC, "test", {f"{CC}-test-0000": CAPTIONS[0]}, two_step="pen")
+    with ChatServer(by_caption(lambda model, caption: "yes")) as server:
+        fields = {"server": server.url, "scoring": "generate"}
+        with pytest.raises(ConfigError, match="openai:pen wrote the captions 'said'"):
+            judge(config("openai:pen", **fields))
+        assert server.asked == []
+        assert judge(config("openai:pen", allow_captioner=True, **fields)).kept == {CC: 1}
+
+
+def test_captions_that_are_missing_are_needed(config: Callable[..., JudgeConfig]) -> None:
+    with pytest.raises(ConfigError, match="has no captions 'other'") as error:
+        judge(config(judge="all", captions="other"))
+    assert "captions=none" not in str(error.value)
+
+
 def test_more_votes_than_judges_cannot_be_asked_for(config: Callable[..., JudgeConfig]) -> None:
     with pytest.raises(ConfigError, match="least_votes=2"):
         judge(config("random:tiny", least_votes=2))
