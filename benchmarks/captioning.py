@@ -47,7 +47,7 @@ from PIL import Image
 import caslie_model
 from caslie_model.backbones.image_text_model import load_image_text_model
 from caslie_model.captions.captioner import CaptionRequest
-from caslie_model.captions.models import ImageTextCaptioner
+from caslie_model.captions.model_captioners import ImageTextCaptioner
 from caslie_model.captions.prompts import caption_prompt
 from caslie_model.captions.run import estimate_captions
 from caslie_model.config.presets import caption_config

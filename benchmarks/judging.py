@@ -38,10 +38,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads take no C
 
 import torch
 
-from caslie_model.captions import asking
-from caslie_model.captions.judging import read_judged
-from caslie_model.captions.usefulness import usefulness_question
-from caslie_model.captions.votes import vote_of
+from caslie_model.captions.judging import ask_judge
+from caslie_model.captions.judging.run import read_judged
+from caslie_model.captions.judging.usefulness import usefulness_question
+from caslie_model.captions.judging.votes import vote_of
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.config.presets import judge_config
 from caslie_model.inference.open_predictor import OpenPredictor, open_predictor
@@ -73,9 +73,9 @@ class Judge:
 
         with (
             tempfile.TemporaryDirectory() as folder,
-            mock.patch.object(asking, "open_predictor", opened),
+            mock.patch.object(ask_judge, "open_predictor", opened),
         ):
-            asked = asking.judge_answers(
+            asked = ask_judge.judge_answers(
                 self._config, MODEL, questions, Path(folder), "likelihood", at_one_position=True
             )
         return [None if answer is None else vote_of(answer) for answer in asked.answers]
@@ -263,7 +263,7 @@ def main() -> None:
     items = sorted(read_judged(config, Path(options.data)), key=lambda item: item.fingerprint)
     load_before = [round(each, 1) for each in os.getloadavg()]
     results: dict[str, Result] = {}
-    with open_predictor(asking._asking(config, MODEL, Path(), "likelihood"), ()) as opened:
+    with open_predictor(ask_judge._asking(config, MODEL, Path(), "likelihood"), ()) as opened:
         judge = Judge(config, opened)
         for turn, task in enumerate(config.tasks):
             chosen = [item for item in items if item.sample.task == task]

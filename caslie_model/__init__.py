@@ -17,14 +17,12 @@ from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
     from caslie_model.api import align, features, finetune, merge, push_model
+    from caslie_model.api_captions import caption, caption_quality, judge
     from caslie_model.api_evaluation import (
         ask,
         baseline,
-        caption,
-        caption_quality,
         compare,
         evaluate,
-        judge,
         predict,
         predict_table,
     )
@@ -94,9 +92,9 @@ if not TYPE_CHECKING:
             "ask": "caslie_model.api_evaluation",
             "baseline": "caslie_model.api_evaluation",
             "align_config": "caslie_model.config.presets",
-            "caption": "caslie_model.api_evaluation",
+            "caption": "caslie_model.api_captions",
             "caption_config": "caslie_model.config.presets",
-            "caption_quality": "caslie_model.api_evaluation",
+            "caption_quality": "caslie_model.api_captions",
             "caption_quality_config": "caslie_model.config.presets",
             "compare": "caslie_model.api_evaluation",
             "evaluate": "caslie_model.api_evaluation",
@@ -104,7 +102,7 @@ if not TYPE_CHECKING:
             "features": "caslie_model.api",
             "finetune": "caslie_model.api",
             "finetune_config": "caslie_model.config.presets",
-            "judge": "caslie_model.api_evaluation",
+            "judge": "caslie_model.api_captions",
             "judge_config": "caslie_model.config.presets",
             "load_adapter": "caslie_model.fusion",
             "merge": "caslie_model.api",

@@ -7,7 +7,8 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from caslie_model.config.captions import OF_SERVERS, CaptionConfig
+from caslie_model.config.captions import CaptionConfig
+from caslie_model.config.evaluation import OF_SERVERS
 from caslie_model.data.images import SampleImage
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub.public_names import public_name

@@ -8,7 +8,7 @@ from typing import Any
 
 from caslie_model.captions.ask_captioner import prompt_fingerprint
 from caslie_model.captions.captioner import CaptionRequest, captioner_name, folder_name
-from caslie_model.captions.opening import is_asked
+from caslie_model.captions.open_captioner import is_asked
 from caslie_model.captions.parts import captions_root, read_parts
 from caslie_model.captions.prompts import within_words
 from caslie_model.captions.requests import Asked, distinct_requests, image_requests, rewriting_requests

@@ -17,7 +17,7 @@ from typing import Any
 
 from caslie_model.captions.ask_captioner import ask_missing
 from caslie_model.captions.captioner import Captioner, CaptionRequest, captioner_name, folder_name
-from caslie_model.captions.opening import (
+from caslie_model.captions.open_captioner import (
     captioner_provenance,
     check_rewriter,
     open_captioner,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from caslie_model import api_evaluation
+from caslie_model import api_captions
 from caslie_model.cli.options import (
     AsJson,
     Budget,
@@ -130,7 +130,7 @@ def caption(
         print(json.dumps(estimate, indent=1) if as_json else estimate_text(estimate))
         return
     with tell_what_is_kept(_KEPT):
-        result = api_evaluation.caption(config, overwrite=overwrite)
+        result = api_captions.caption(config, overwrite=overwrite)
     if as_json:
         counts = {"images": result.images, "captions": result.captions, "requests": result.requests}
         print(json.dumps({**counts, "asked": result.asked, "failed": len(result.reasons)}))

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from caslie_model import api_evaluation
+from caslie_model import api_captions
 from caslie_model.cli.options import AsJson, Budget, Data, Override, Overwrite, Tasks
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import comma_list, quiet_libraries, say, show, tell_what_is_kept
@@ -30,10 +30,13 @@ _KEPT = "answers that came are kept, and the same command goes on"
 )
 def caption_quality(
     data: Data,
-    captions: Annotated[str, typer.Option(help="Name of the captions: of their folder in captions/.")],
+    captions: Annotated[
+        str, typer.Option(help="NAME of the captions, or NAME/JUDGE: dropped ones count as missing.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for metrics and answers.")],
     captions_from: Annotated[
-        Path | None, typer.Option(help="Folder that has captions/. Default: the dataset folder.")
+        Path | None,
+        typer.Option(help="Folder that holds captions/. Default: the dataset, in its folder or on the Hub."),
     ] = None,
     catalogue: Annotated[
         Path | None,
@@ -111,7 +114,7 @@ def caption_quality(
     from caslie_model.evaluation.caption_figures import quality_table
 
     with tell_what_is_kept(_KEPT):
-        result = api_evaluation.caption_quality(config, overwrite=overwrite)
+        result = api_captions.caption_quality(config, overwrite=overwrite)
     if as_json:
         print(json.dumps(result.metrics, indent=1, ensure_ascii=False))
     else:

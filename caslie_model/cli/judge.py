@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from caslie_model import api_evaluation
+from caslie_model import api_captions
 from caslie_model.cli.options import AsJson, Budget, CaptionPreset, Data, Override, ReadBatch, WriteBatch
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import comma_list, quiet_libraries, say, tell_what_is_kept
@@ -107,16 +107,16 @@ def judge(
     config = judge_config(override or (), **with_preset(preset, "judge", given))
     quiet_libraries()
     if dry_run:
-        from caslie_model.captions.judging import estimate_judging
-        from caslie_model.captions.judging_table import estimate_table
+        from caslie_model.captions.judging.run import estimate_judging
+        from caslie_model.captions.judging.table import estimate_table
 
         estimate = estimate_judging(config)
         print(json.dumps(estimate, indent=1) if as_json else estimate_table(estimate))
         return
     with tell_what_is_kept(_KEPT):
-        result = api_evaluation.judge(config)
+        result = api_captions.judge(config)
     if result.files and not as_json:
-        from caslie_model.captions.judging_table import judging_table
+        from caslie_model.captions.judging.table import judging_table
 
         print(judging_table(result))
     if as_json:

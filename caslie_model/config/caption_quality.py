@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from caslie_model.config.captions import OF_SERVERS
 from caslie_model.config.choices import (
     Answers,
     Device,
@@ -19,9 +17,9 @@ from caslie_model.config.choices import (
     full_task_names,
     known_splits,
 )
-from caslie_model.config.evaluation import PredictConfig
+from caslie_model.config.evaluation import OF_SERVERS, PredictConfig, as_in_predict
 from mmecinstruct.core.settings import Settings, unit
-from mmecinstruct.schemas.captions import is_captioner_name
+from mmecinstruct.schemas.captions import parse_choice
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import task_names
 
@@ -45,19 +43,15 @@ _ASKING = (
 )
 
 
-def _as_in_predict(name: str) -> Any:
-    """Return a field of `PredictConfig` with its default, bounds and description."""
-    return copy(PredictConfig.model_fields[name])
-
-
 class CaptionQualityConfig(Settings):
     """Whose captions are measured, by which attributes, and who reads them."""
 
     data: str = Field(description="Dataset folder, or `user/name` on the Hub, whose images are captioned.")
-    captions: str = Field(description="Name of the captions: of their folder below `captions/`.")
-    captions_from: Path | None = Field(
-        default=None, description="Folder that has `captions/`. `null`: the dataset folder."
+    captions: str = Field(
+        description="`NAME` of the captions, as `caslie_model caption` wrote them, or `NAME/JUDGE`: those that a judge "
+        "does not keep count as missing."
     )
+    captions_from: Path | None = as_in_predict("captions_from")
     out: Path = Field(description="Folder to write metrics and answers to.")
     catalogue: Path | None = Field(
         default=None,
@@ -109,30 +103,30 @@ class CaptionQualityConfig(Settings):
         default="likelihood",
         description="A model gives the answer of the highest `likelihood`, or is asked to `generate` and read.",
     )
-    length_normalised: bool = _as_in_predict("length_normalised")
-    answers: Answers | None = _as_in_predict("answers")
-    max_length: int | None = _as_in_predict("max_length")
+    length_normalised: bool = as_in_predict("length_normalised")
+    answers: Answers | None = as_in_predict("answers")
+    max_length: int | None = as_in_predict("max_length")
     batch_size: Annotated[int, unit("questions")] = Field(
         default=16,
         ge=1,
         description="Questions per forward pass. Changes no answer; lower it to save memory.",
     )
-    precision: Precision = _as_in_predict("precision")
-    device: Device = _as_in_predict("device")
-    quantise: Quantise | None = _as_in_predict("quantise")
-    server: str | None = _as_in_predict("server")
-    api_key_env: str | None = _as_in_predict("api_key_env")
-    concurrency: int = _as_in_predict("concurrency")
-    request_timeout: float = _as_in_predict("request_timeout")
-    retries: int = _as_in_predict("retries")
-    max_tokens: int | None = _as_in_predict("max_tokens")
-    limit_name: LimitName = _as_in_predict("limit_name")
-    request_temperature: Literal[0] | None = _as_in_predict("request_temperature")
-    request_seed: int | None = _as_in_predict("request_seed")
-    prices: Path | None = _as_in_predict("prices")
-    price_input: float | None = _as_in_predict("price_input")
-    price_output: float | None = _as_in_predict("price_output")
-    budget: float | None = _as_in_predict("budget")
+    precision: Precision = as_in_predict("precision")
+    device: Device = as_in_predict("device")
+    quantise: Quantise | None = as_in_predict("quantise")
+    server: str | None = as_in_predict("server")
+    api_key_env: str | None = as_in_predict("api_key_env")
+    concurrency: int = as_in_predict("concurrency")
+    request_timeout: float = as_in_predict("request_timeout")
+    retries: int = as_in_predict("retries")
+    max_tokens: int | None = as_in_predict("max_tokens")
+    limit_name: LimitName = as_in_predict("limit_name")
+    request_temperature: Literal[0] | None = as_in_predict("request_temperature")
+    request_seed: int | None = as_in_predict("request_seed")
+    prices: Path | None = as_in_predict("prices")
+    price_input: float | None = as_in_predict("price_input")
+    price_output: float | None = as_in_predict("price_output")
+    budget: float | None = as_in_predict("budget")
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 
@@ -151,10 +145,8 @@ class CaptionQualityConfig(Settings):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        if not is_captioner_name(self.captions):
-            raise ValueError(
-                f"captions={self.captions} is no name of captions: give the name of a folder in `captions/`"
-            )
+        if parse_choice(self.captions) is None:
+            raise ValueError(f"captions={self.captions} is no name of captions: give a NAME, or NAME/JUDGE")
         if self.catalogue is not None and not self.attributes:
             raise ValueError("give attributes: columns of the catalogue, such as colour")
         at_server = self.reader.startswith(OF_SERVERS)

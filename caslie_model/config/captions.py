@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from caslie_model.config.choices import Device, Precision, Quantise, full_task_names, known_splits
-from caslie_model.config.evaluation import PredictConfig
+from caslie_model.config.evaluation import OF_SERVERS, as_in_predict
 from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.schemas.captions import is_captioner_name
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import task_names
 
 ATTRIBUTES = "attributes"
-OF_SERVERS = "openai:"
 AttributePart = Literal["colours", "surface", "form", "classes", "text"]
 ATTRIBUTE_PARTS: tuple[AttributePart, ...] = get_args(AttributePart)
 # More tokens than words of English have in the usual tokenizers.
 _TOKENS_PER_WORD = 3
 # A general caption that is rewritten has room for what any of its contexts may ask.
 _GENERAL_TIMES = 2
-
-
-def _as_in_predict(name: str) -> Any:
-    """Return a field of `PredictConfig` with its default, bounds and description."""
-    return copy(PredictConfig.model_fields[name])
 
 
 class CaptionConfig(Settings):
@@ -73,28 +66,28 @@ class CaptionConfig(Settings):
     max_tokens: Annotated[int | None, unit("tokens")] = Field(
         default=None, ge=1, description="Tokens that a model generates at most. `null`: three for each word."
     )
-    max_pixels: int = _as_in_predict("max_pixels")
+    max_pixels: int = as_in_predict("max_pixels")
     batch_size: Annotated[int, unit("images")] = Field(
         default=8, ge=1, description="Images per forward pass. Changes no caption; lower it to save memory."
     )
-    precision: Precision = _as_in_predict("precision")
-    device: Device = _as_in_predict("device")
+    precision: Precision = as_in_predict("precision")
+    device: Device = as_in_predict("device")
     quantise: Quantise = Field(
         default="none",
         description="Load captioner and rewriter in 4 or 8 bits through bitsandbytes.",
     )
-    server: str | None = _as_in_predict("server")
-    api_key_env: str | None = _as_in_predict("api_key_env")
-    concurrency: int = _as_in_predict("concurrency")
-    request_timeout: float = _as_in_predict("request_timeout")
-    retries: int = _as_in_predict("retries")
-    request_seed: int | None = _as_in_predict("request_seed")
-    prices: Path | None = _as_in_predict("prices")
-    price_input: float | None = _as_in_predict("price_input")
-    price_output: float | None = _as_in_predict("price_output")
-    budget: float | None = _as_in_predict("budget")
-    write_batch: Path | None = _as_in_predict("write_batch")
-    read_batch: tuple[Path, ...] = _as_in_predict("read_batch")
+    server: str | None = as_in_predict("server")
+    api_key_env: str | None = as_in_predict("api_key_env")
+    concurrency: int = as_in_predict("concurrency")
+    request_timeout: float = as_in_predict("request_timeout")
+    retries: int = as_in_predict("retries")
+    request_seed: int | None = as_in_predict("request_seed")
+    prices: Path | None = as_in_predict("prices")
+    price_input: float | None = as_in_predict("price_input")
+    price_output: float | None = as_in_predict("price_output")
+    budget: float | None = as_in_predict("budget")
+    write_batch: Path | None = as_in_predict("write_batch")
+    read_batch: tuple[Path, ...] = as_in_predict("read_batch")
     attribute_parts: tuple[AttributePart, ...] = Field(
         default=ATTRIBUTE_PARTS,
         min_length=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -22,6 +23,8 @@ from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.tasks import task_names
 
 OF_BASELINES = "baseline:"
+# Beginning of the name of a model that is asked at a server, or by batch files.
+OF_SERVERS = "openai:"
 
 
 class PredictConfig(Settings):
@@ -217,7 +220,7 @@ class PredictConfig(Settings):
     @property
     def asks_server(self) -> bool:
         """Whether a server or a batch file answers, not a model that is loaded here."""
-        return self.model.startswith("openai:")
+        return self.model.startswith(OF_SERVERS)
 
     @property
     def shown_captions(self) -> str | None:
@@ -284,3 +287,12 @@ class EvaluateConfig(PredictConfig):
             name = folder.name if folder.is_dir() else folder.stem
             return {**fields, "model": name or "predictions"}
         return fields
+
+
+def as_in_predict(name: str) -> Any:
+    """Return a field of `PredictConfig` with its default, bounds and description, for settings of other commands.
+
+    Args:
+        name: Its name, the same in both.
+    """
+    return copy(PredictConfig.model_fields[name])

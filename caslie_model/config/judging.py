@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from copy import copy
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from caslie_model.config.choices import Device, Precision, Quantise, full_task_names, known_splits
-from caslie_model.config.evaluation import PredictConfig
+from caslie_model.config.evaluation import OF_SERVERS, as_in_predict
 from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.schemas.captions import is_captioner_name
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import task_names
 
 Judge = Literal["utility", "vote", "gold", "all", "none"]
-OF_SERVERS = "openai:"
-
-
-def _as_in_predict(name: str) -> Any:
-    """Return a field of `PredictConfig` with its default, bounds and description."""
-    return copy(PredictConfig.model_fields[name])
 
 
 class JudgeConfig(Settings):
@@ -29,7 +22,7 @@ class JudgeConfig(Settings):
 
     data: str = Field(description="Dataset folder, or `user/name` on the Hub.")
     captions: str = Field(description="Name of the captions, as `caslie_model caption` wrote them.")
-    captions_from: Path | None = _as_in_predict("captions_from")
+    captions_from: Path | None = as_in_predict("captions_from")
     judge: Judge = Field(
         default="utility",
         description="`utility`: a predictor of what a caption does for the right answer, which sees no answer; `vote`: "
@@ -103,22 +96,22 @@ class JudgeConfig(Settings):
         ge=1,
         description="Questions per forward pass. Changes no decision; lower it to save memory.",
     )
-    precision: Precision = _as_in_predict("precision")
-    device: Device = _as_in_predict("device")
-    quantise: Quantise | None = _as_in_predict("quantise")
-    server: str | None = _as_in_predict("server")
-    api_key_env: str | None = _as_in_predict("api_key_env")
-    concurrency: int = _as_in_predict("concurrency")
-    request_timeout: float = _as_in_predict("request_timeout")
-    retries: int = _as_in_predict("retries")
-    max_tokens: int | None = _as_in_predict("max_tokens")
-    request_seed: int | None = _as_in_predict("request_seed")
-    prices: Path | None = _as_in_predict("prices")
-    price_input: float | None = _as_in_predict("price_input")
-    price_output: float | None = _as_in_predict("price_output")
-    budget: float | None = _as_in_predict("budget")
-    write_batch: Path | None = _as_in_predict("write_batch")
-    read_batch: tuple[Path, ...] = _as_in_predict("read_batch")
+    precision: Precision = as_in_predict("precision")
+    device: Device = as_in_predict("device")
+    quantise: Quantise | None = as_in_predict("quantise")
+    server: str | None = as_in_predict("server")
+    api_key_env: str | None = as_in_predict("api_key_env")
+    concurrency: int = as_in_predict("concurrency")
+    request_timeout: float = as_in_predict("request_timeout")
+    retries: int = as_in_predict("retries")
+    max_tokens: int | None = as_in_predict("max_tokens")
+    request_seed: int | None = as_in_predict("request_seed")
+    prices: Path | None = as_in_predict("prices")
+    price_input: float | None = as_in_predict("price_input")
+    price_output: float | None = as_in_predict("price_output")
+    budget: float | None = as_in_predict("budget")
+    write_batch: Path | None = as_in_predict("write_batch")
+    read_batch: tuple[Path, ...] = as_in_predict("read_batch")
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 

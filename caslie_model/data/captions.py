@@ -39,13 +39,14 @@ class CaptionFile:
     provenance: Mapping[str, Any]
 
 
-def captions_root(data: str, folder: Path | None, choice: str) -> Path:
+def captions_root(data: str, folder: Path | None, choice: str, *, are_needed: bool = False) -> Path:
     """Return the folder that `captions/` lies in; captions of a dataset on the Hub are downloaded into its cache.
 
     Args:
         data: A dataset folder, or user/name on the Hub.
         folder: Where the captions are, if not with the dataset.
         choice: `NAME` or `NAME/JUDGE`.
+        are_needed: Whether the command cannot do without captions, so that `none` is no remedy.
 
     Raises:
         ConfigError: If there are no captions of this name, or no decisions of this judge.
@@ -60,7 +61,8 @@ def captions_root(data: str, folder: Path | None, choice: str) -> Path:
     if not any(place.glob("*.parquet")):
         raise ConfigError(
             f"{where} has no captions '{name}'{_listed(root / CAPTIONS_FOLDER)}; run `caslie_model caption --name "
-            f"{name}`, give captions_from where they are in another folder, or captions=none to do without"
+            f"{name}`, or give captions_from where they are in another folder"
+            + ("" if are_needed else "; captions=none does without")
         )
     if judge is not None and not any((place / KEPT_FOLDER / judge).glob("*.parquet")):
         raise ConfigError(
@@ -107,6 +109,35 @@ def read_kept(
     return _read(root / kept_path(name, judge, task, split), KEPT, JUDGED_KEY, "judge", ids)
 
 
+def read_shown(
+    root: Path, choice: str, task: str, split: str, ids: Collection[str] | None = None
+) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Return the rows of captions of a task's split, without the captions that the judge does not keep.
+
+    Args:
+        root: The folder that `captions/` lies in.
+        choice: `NAME` for all captions of that name, `NAME/JUDGE` for those that the decisions of that name keep.
+        task: Full name of a task.
+        split: Name of a split.
+        ids: Of these samples only; None: of all.
+
+    Returns:
+        Rows by sample id; `caption` is None where it is not kept.
+
+    Raises:
+        DatasetError: If there is no such file, it is damaged, or the decisions are about other captions.
+    """
+    name, judge = _parsed(choice)
+    rows = read_captions(root, name, task, split, ids).rows
+    if judge is None:
+        return rows
+    kept = read_kept(root, name, judge, task, split, ids).rows
+    return {
+        sample: _kept(found, kept.get(sample, ()), f"sample {sample} ({task}/{split})", choice)
+        for sample, found in rows.items()
+    }
+
+
 def with_captions(
     samples: Iterable[Sample], data: str, choice: str, folder: Path | None = None
 ) -> list[Sample]:
@@ -126,16 +157,12 @@ def with_captions(
         DatasetError: If a sample's captions or decisions are missing or of other images, or a file is damaged.
     """
     samples = list(samples)
-    name, judge = _parsed(choice)
     root = captions_root(data, folder, choice)
     shown: dict[tuple[str, str], dict[str, tuple[str | None, ...]]] = {}
     for place, found in _by_place(samples).items():
         ids = frozenset(sample.id for sample in found)
-        captions = read_captions(root, name, *place, ids).rows
-        kept = None if judge is None else read_kept(root, name, judge, *place, ids).rows
-        shown[place] = {
-            sample.id: _shown(sample, captions.get(sample.id, ()), kept, choice) for sample in found
-        }
+        rows = read_shown(root, choice, *place, ids)
+        shown[place] = {sample.id: _shown(sample, rows.get(sample.id, ()), choice) for sample in found}
     return [
         replace(sample, captions=own)
         if sample.image_roles and any(own := shown[sample.task, sample.split][sample.id])
@@ -191,13 +218,8 @@ def _by_place(samples: Iterable[Sample]) -> dict[tuple[str, str], list[Sample]]:
     return places
 
 
-def _shown(
-    sample: Sample,
-    captions: Sequence[Mapping[str, Any]],
-    kept: Mapping[str, Sequence[Mapping[str, Any]]] | None,
-    choice: str,
-) -> tuple[str | None, ...]:
-    """Return the captions of a sample that are shown. kept: decisions by sample id, None to keep all."""
+def _shown(sample: Sample, captions: Sequence[Mapping[str, Any]], choice: str) -> tuple[str | None, ...]:
+    """Return the captions of a sample that are shown, by image."""
     place = f"sample {sample.id} ({sample.task}/{sample.split})"
     if not captions:
         raise DatasetError(
@@ -208,11 +230,14 @@ def _shown(
         raise DatasetError(
             f"{place}: captions '{choice}' are of other images than it has now; run `caslie_model caption` again"
         )
-    if kept is None:
-        return tuple(row["caption"] for row in captions)
-    decisions = {
-        (row["position"], row["caption_fingerprint"]): row["kept"] for row in kept.get(sample.id, ())
-    }
+    return tuple(row["caption"] for row in captions)
+
+
+def _kept(
+    captions: Sequence[Mapping[str, Any]], decided: Sequence[Mapping[str, Any]], place: str, choice: str
+) -> list[Mapping[str, Any]]:
+    """Return the rows of a sample's captions, without the captions that are not kept."""
+    decisions = {(row["position"], row["caption_fingerprint"]): row["kept"] for row in decided}
     judged = {
         (row["position"], caption_fingerprint(row)): row["caption"]
         for row in captions
@@ -224,7 +249,7 @@ def _shown(
             "again"
         )
     shown = {position for (position, _), keeps in decisions.items() if keeps}
-    return tuple(row["caption"] if row["position"] in shown else None for row in captions)
+    return [row if row["position"] in shown else {**row, "caption": None} for row in captions]
 
 
 def _read(path: Path, schema: Any, key: bytes, command: str, ids: Collection[str] | None) -> CaptionFile:

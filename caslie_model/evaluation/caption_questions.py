@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from caslie_model.config.caption_quality import CaptionQualityConfig
+from caslie_model.data.captions import captions_root, read_shown
 from caslie_model.data.catalogue import ROLE_OF_OTHERS, Catalogue, catalogue_id
 from caslie_model.data.own_samples import LETTERS, OWN
 from caslie_model.data.samples import InputField, Sample, read_columns
@@ -20,12 +18,12 @@ from caslie_model.inference.questions import Question
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import fingerprint, hash_draw
 from mmecinstruct.duplicates.clusters import connected_components
-from mmecinstruct.schemas.captions import CAPTIONS, CAPTIONS_FOLDER, captions_path, is_captioner_name
+from mmecinstruct.schemas.captions import captions_path
 
 NOT_STATED = "the description does not say"
 _TASK = "caption quality"
 
-Row: TypeAlias = dict[str, Any]
+Row: TypeAlias = Mapping[str, Any]
 Control: TypeAlias = Literal["", "blind", "told"]
 
 
@@ -38,7 +36,7 @@ class ProductCaption:
         sample: The first sample that has it.
         position: Which image of that sample.
         image: SHA-256 of the image.
-        caption: The text; None where the captioner gave none.
+        caption: The text; None where the captioner gave none, or the judge does not keep it.
         times: How many samples show this image with this caption.
     """
 
@@ -142,64 +140,38 @@ def read_product_captions(config: CaptionQualityConfig, catalogue: Catalogue) ->
 
 def _rows(config: CaptionQualityConfig) -> Iterator[tuple[Row, str]]:
     """Yield rows of captions, each with the id of the product that the image belongs to."""
-    root = config.captions_from or Path(config.data)
-    folder = root / CAPTIONS_FOLDER / config.captions
-    if not folder.is_dir():
-        there = sorted(
-            each.name for each in (root / CAPTIONS_FOLDER).glob("*") if is_captioner_name(each.name)
-        )
-        raise ConfigError(
-            f"captions={config.captions}: there is no folder {folder}"
-            + (f"; there are captions {', '.join(there)}" if there else "")
-            + f"; caption the images first: `caslie_model caption --data {config.data} --captioner …`"
-        )
+    root = captions_root(config.data, config.captions_from, config.captions, are_needed=True)
+    name = config.captions.partition("/")[0]
     any_there = False
     for task in config.tasks:
         for split in config.splits:
-            path = root / captions_path(config.captions, task, split)
-            if not path.is_file():
+            if not (root / captions_path(name, task, split)).is_file():
                 continue
             any_there = True
-            columns = ("id", "image_roles", "image_product_ids")
-            samples = {row["id"]: row for row in read_columns(config.data, task, split, columns)}
-            yield from _rows_of(config, path, samples)
+            yield from _rows_of(config, root, task, split)
     if not any_there:
         raise ConfigError(
-            f"{folder} has no captions of these tasks in {', '.join(config.splits)}; caption them first: "
-            f"`caslie_model caption --data {config.data} --captioner …`"
+            f"captions={config.captions}: there are none of these tasks in {', '.join(config.splits)}; caption them "
+            f"first: `caslie_model caption --data {config.data} --captioner …`"
         )
 
 
-def _rows_of(
-    config: CaptionQualityConfig, path: Path, samples: Mapping[str, Row]
-) -> Iterator[tuple[Row, str]]:
-    for row in read_caption_rows(path):
-        sample, position = samples.get(row["sample_id"], {}), row["position"]
-        roles = sample.get("image_roles") or []
-        if not 0 <= position < len(roles) or roles[position] != row["role"]:
-            raise RunError(
-                f"{path} captions another dataset, or one that was built anew: {config.data} has no image {position} "
-                f"({row['role']}) of sample {row['sample_id']}; run `caslie_model caption` again, or give "
-                "the name of others"
-            )
-        owner = dict(enumerate(sample.get("image_product_ids") or [])).get(position)
-        if owner and row["role"] != ROLE_OF_OTHERS:
-            yield row, owner
-
-
-def read_caption_rows(path: Path) -> list[Row]:
-    """Return the rows of a file of captions.
-
-    Args:
-        path: The file.
-
-    Raises:
-        RunError: If it is damaged.
-    """
-    try:
-        return pq.read_table(path, schema=CAPTIONS).to_pylist()
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise RunError(f"{path} is damaged ({error}); caption the images again, with --overwrite") from None
+def _rows_of(config: CaptionQualityConfig, root: Path, task: str, split: str) -> Iterator[tuple[Row, str]]:
+    columns = ("id", "image_roles", "image_product_ids")
+    samples = {row["id"]: row for row in read_columns(config.data, task, split, columns)}
+    for rows in read_shown(root, config.captions, task, split).values():
+        for row in rows:
+            sample, position = samples.get(row["sample_id"], {}), row["position"]
+            roles = sample.get("image_roles") or []
+            if not 0 <= position < len(roles) or roles[position] != row["role"]:
+                raise RunError(
+                    f"captions '{config.captions}' are of another dataset, or of one that was built anew: "
+                    f"{config.data} has no image {position} ({row['role']}) of sample {row['sample_id']} "
+                    f"({task}/{split}); run `caslie_model caption` again, or give the name of others"
+                )
+            owner = dict(enumerate(sample.get("image_product_ids") or [])).get(position)
+            if owner and row["role"] != ROLE_OF_OTHERS:
+                yield row, owner
 
 
 class AttributeQuestions:

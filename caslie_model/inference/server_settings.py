@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from caslie_model.config.choices import LimitName
+from caslie_model.config.evaluation import OF_SERVERS
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.processes import process_count
 from mmecinstruct.core.shown import shown_url
 
-PREFIX = "openai:"
 _OPENAI = "api.openai.com"
 BATCH_URL = "/v1/chat/completions"
 OLD_LIMIT_NAME, NEW_LIMIT_NAME = get_args(LimitName)
@@ -83,7 +83,7 @@ def settings_of(config: Any) -> ServerSettings:
     given = {
         each.name: getattr(config, each.name) for each in fields(ServerSettings) if hasattr(config, each.name)
     }
-    given["model"] = str(given["model"]).removeprefix(PREFIX)
+    given["model"] = str(given["model"]).removeprefix(OF_SERVERS)
     given["answers"] = given.get("answers") or "text"
     settings = ServerSettings(**given)
     if not settings.model:

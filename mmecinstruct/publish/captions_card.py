@@ -14,7 +14,7 @@ from mmecinstruct.core.templating import compiled, rendered
 from mmecinstruct.dataset.captions import find_captions
 from mmecinstruct.dataset.card_parts import CAPTIONS_SECTION, with_section
 from mmecinstruct.dataset.manifest import CARD
-from mmecinstruct.schemas.captions import JUDGED_KEY, parse_captions_path, parse_kept_path
+from mmecinstruct.schemas.captions import JUDGED_KEY, PROVENANCE_KEY, parse_captions_path, parse_kept_path
 
 _TEMPLATE = "captions_card.md.j2"
 # It stands before this section.
@@ -46,7 +46,10 @@ def _captions(folder: Path, paths: list[str]) -> list[dict[str, Any]]:
             parsed[0], {"name": parsed[0], "captioners": set(), "images": 0, "captioned": 0}
         )
         table = pq.read_table(folder / path, columns=["caption", "captioner"])
-        one["captioners"].update(pc.unique(table["captioner"]).to_pylist())
+        told = json.loads(table.schema.metadata[PROVENANCE_KEY])
+        rewriter = told.get("two_step") if isinstance(told, dict) else None
+        rewritten = f", rewritten by {rewriter}" if rewriter else ""
+        one["captioners"].update(f"{name}{rewritten}" for name in pc.unique(table["captioner"]).to_pylist())
         one["images"] += table.num_rows
         one["captioned"] += table.num_rows - table["caption"].null_count
     return [{**one, "captioners": sorted(one["captioners"])} for one in found.values()]

@@ -110,6 +110,7 @@ def parse_choice(choice: str) -> tuple[str, str | None] | None:
         The names, no judge where all captions are kept; None for a text of another form.
     """
     name, slash, judge = choice.partition("/")
-    if not is_captioner_name(name) or (slash and not is_captioner_name(judge)):
+    # Behind a name `none` is the judge that keeps no caption.
+    if not is_captioner_name(name) or (slash and not (judge == "none" or is_captioner_name(judge))):
         return None
     return name, judge if slash else None

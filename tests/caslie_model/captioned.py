@@ -16,8 +16,17 @@ from caslie_model.data.samples import Sample, available_splits, read_samples
 from mmecinstruct.schemas.captions import JUDGED_KEY, KEPT, captions_path, kept_path
 from mmecinstruct.tasks import TASKS
 
-ABOUT = {"model": "shop/captioner", "revision": "c0ffee", "templates": 3, "max_words": 50}
-JUDGED = {"rule": "kept above a share of 0.5 of the votes", "judges": ["shop/judge-a", "shop/judge-b"]}
+ABOUT = {
+    "model": "shop/captioner",
+    "revision": "c0ffee",
+    "two_step": "shop/rewriter",
+    "templates": 3,
+    "max_words": 50,
+}
+JUDGED = {
+    "rule": "kept above a share of 0.5 of the votes",
+    "judges": [{"model": "shop/judge-a", "revision": "beef"}, {"model": "shop/judge-b"}],
+}
 
 
 def text_of(sample: Sample, position: int) -> str | None:

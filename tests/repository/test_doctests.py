@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import caslie_model.api
+import caslie_model.api_captions
 import caslie_model.api_evaluation
 import mmecinstruct as mm
 import mmecinstruct.api
@@ -71,7 +72,13 @@ def test_examples_of_mmecinstruct_run(test: doctest.DocTest, folder: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "test", [*examples(caslie_model.api), *examples(caslie_model.api_evaluation)], ids=lambda test: test.name
+    "test",
+    [
+        *examples(caslie_model.api),
+        *examples(caslie_model.api_captions),
+        *examples(caslie_model.api_evaluation),
+    ],
+    ids=lambda test: test.name,
 )
 def test_examples_of_caslie_model_run(test: doctest.DocTest, model: Path) -> None:
     run(test)

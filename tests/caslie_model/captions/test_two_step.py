@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import caslie_model
-from caslie_model.captions import opening
+from caslie_model.captions import open_captioner
 from caslie_model.captions.estimates import estimate_captions, estimate_text
 from caslie_model.captions.run import LOG
 from caslie_model.config.captions import CaptionConfig
@@ -115,7 +115,7 @@ def test_the_sidecar_names_both_models_and_both_templates(
         assert fingerprints.isdisjoint(row["fingerprint"] for row in rows_of(data, "other", CC, "test"))
     with pytest.raises(RunError, match="two_step differ"):
         caslie_model.caption(two(EyeAndPen(), two_step="openai:eye"))
-    monkeypatch.setattr(opening, "REWRITING_VERSION", 0)
+    monkeypatch.setattr(open_captioner, "REWRITING_VERSION", 0)
     with pytest.raises(RunError, match="rewriter differ"):
         caslie_model.caption(two(EyeAndPen()))
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from caslie_model.captions.judging.run import judge
 from caslie_model.captions.sidecar import write_captions
 from caslie_model.cli.app import app
 from caslie_model.config.caption_quality import CaptionQualityConfig
+from caslie_model.config.judging import JudgeConfig
 from caslie_model.config.presets import caption_quality_config
 from caslie_model.data.catalogue import read_catalogue
 from caslie_model.errors import ConfigError, RunError
@@ -145,6 +147,16 @@ class TestFigures:
         figures = found.figures()
         assert (figures["products"], figures["units"]) == (6, 2)
         assert figures["recall"]["value"] == 0.5
+
+    def test_captions_that_a_judge_drops_count_as_missing(self, shop: Shop) -> None:
+        data = str(shop.make(SHOWN).folder / "data")
+        for name in ("all", "none"):
+            judge(JudgeConfig(data=data, captions="someone", judge=name, tasks=("cc",)))
+        kept = shop.figures(captions="someone/all")
+        assert kept == shop.figures(out=shop.folder / "whole")
+        dropped = shop.figures(captions="someone/none", out=shop.folder / "dropped")
+        assert dropped["products"] == kept["products"]
+        assert dropped["not_stated"]["value"] == 1
 
     def test_one_product_alone_has_no_control_and_the_widest_interval(self, shop: Shop) -> None:
         found = shop.make({"p1": ("red", ["red"])}).figures()
@@ -323,10 +335,10 @@ class TestModels:
         ({"id_column": "id"}, SourceError, r"no column .id. \(id_column\)"),
         ({"id_column": "colour"}, DatasetError, r"such as shop:p1\).*is id_column=colour the right one"),
         ({"attributes": ("size",)}, DatasetError, "has a value of size in"),
-        ({"captions": "other"}, ConfigError, "there are captions someone; caption the images first"),
+        ({"captions": "other"}, ConfigError, r"has no captions 'other' \(there are: someone\)"),
         ({"captions": "../x"}, ConfigError, "no name of captions"),
-        ({"tasks": ("sr",)}, ConfigError, "has no captions of these tasks"),
-        ({"captions_from": "nowhere"}, ConfigError, "there is no folder"),
+        ({"tasks": ("sr",)}, ConfigError, "there are none of these tasks"),
+        ({"captions_from": "nowhere"}, ConfigError, "nowhere has no captions 'someone'"),
         ({"catalogue": None, "attributes": ()}, ConfigError, "not built from the sample shop"),
         ({"attributes": ()}, ConfigError, "give attributes"),
         ({"reader": "openai:x"}, ConfigError, "give `server`"),
@@ -348,7 +360,7 @@ def test_captions_of_another_dataset_are_named(shop: Shop, tmp_path: Path) -> No
     (shop.folder / "data").rename(other)
     shop.make({"p1": ("red", ["red"])})
     with pytest.raises(
-        RunError, match=r"has no image 0 \(product\) of sample .*-0001; run `caslie_model caption`"
+        RunError, match=r"has no image 0 \(product\) of sample .*-0001 \(.*\); run `caslie_model caption`"
     ):
         caption_quality(shop.config(captions_from=other))
 
@@ -356,7 +368,7 @@ def test_captions_of_another_dataset_are_named(shop: Shop, tmp_path: Path) -> No
 def test_damaged_captions_are_named(shop: Shop) -> None:
     shop.make(SHOWN)
     (shop.folder / "data" / captions_path("someone", CC, "test")).write_bytes(b"PAR1")
-    with pytest.raises(RunError, match="is damaged"):
+    with pytest.raises(DatasetError, match="is damaged"):
         caption_quality(shop.config())
 
 

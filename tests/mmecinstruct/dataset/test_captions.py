@@ -218,6 +218,14 @@ def test_the_published_card_tells_of_captions_and_judges(judged: tuple[Path, str
     assert card_with_captions(folder).decode() == before
 
 
+def test_the_published_card_tells_who_rewrote_captions(captioned: tuple[Path, str, Rows]) -> None:
+    folder, path, _ = captioned
+    table = pq.read_table(folder / path)
+    told = {PROVENANCE_KEY: json.dumps({"model": "tiny", "two_step": "pen"})}
+    pq.write_table(table.replace_schema_metadata(told), folder / path)
+    assert "| tiny, rewritten by pen |" in card_with_captions(folder).decode()
+
+
 def test_decisions_that_cannot_be_published_are_found(judged: tuple[Path, str, Rows]) -> None:
     folder, path, rows = judged
     write_decisions(folder, path, rows, told=[{"model": "/home/me/judge"}])

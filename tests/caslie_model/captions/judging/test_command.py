@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from caslie_model.cli.app import app
-from tests.caslie_model.captions.judges import CC, by_caption, captioned_data
+from tests.caslie_model.captions.judging.judges import CC, by_caption, captioned_data
 from tests.servers.chat_server import ChatServer
 
 RUNNER = CliRunner()

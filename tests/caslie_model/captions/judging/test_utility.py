@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable
@@ -11,10 +12,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from caslie_model.captions.judging import judge
+from caslie_model.captions.judging.run import judge
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.errors import ConfigError
-from tests.caslie_model.captions.planted import (
+from mmecinstruct.schemas.captions import JUDGED_KEY
+from tests.caslie_model.captions.judging.judges import captioned_data
+from tests.caslie_model.captions.judging.planted import (
     TASK,
     is_told,
     planted_caption,
@@ -204,3 +207,13 @@ def test_captions_of_test_alone_teach_nothing(
     write_captions(tmp_path, [(each, planted_caption(each, False, True)) for each in made])
     with pytest.raises(ConfigError, match="learns from rows of train and validation"):
         judge(JudgeConfig(data=str(tmp_path), captions="planted", judges=("random:tiny",)))
+
+
+def test_decisions_name_the_judge_with_its_fingerprint(tmp_path: Path, row: Any, write_rows: Any) -> None:
+    data = captioned_data(tmp_path / "data", row, write_rows, ["Red.", None, "Blue."])
+    settings = {"data": str(data), "captions": "said", "judge": "gold", "tasks": ("cc",), "device": "cpu"}
+    result = judge(JudgeConfig(**settings, judges=("random:tiny",)))
+    (asked,) = json.loads(pq.read_schema(result.files[0]).metadata[JUDGED_KEY])["judges"]
+    assert asked["model"] == "random:tiny"
+    assert asked["scoring"] == "likelihood"
+    assert len(asked["base_fingerprint"]) > 8

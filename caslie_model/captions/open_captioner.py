@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from caslie_model.captions.attributes import AttributeCaptioner
+from caslie_model.captions.attributes.attribute_captioner import AttributeCaptioner
 from caslie_model.captions.captioner import Captioner, trained_with_images
 from caslie_model.captions.prompts import GENERAL_VERSION, REWRITING_VERSION, TEMPLATES_VERSION
 from caslie_model.config.captions import ATTRIBUTES, CaptionConfig
@@ -34,7 +34,7 @@ def open_captioner(config: CaptionConfig, images: ImageBytes) -> Captioner:
     """
     if not is_asked(config):
         return AttributeCaptioner(images, config.max_words, config.attribute_parts)
-    from caslie_model.captions.models import ImageTextCaptioner, ServerCaptioner
+    from caslie_model.captions.model_captioners import ImageTextCaptioner, ServerCaptioner
 
     return (ServerCaptioner if config.asks_server else ImageTextCaptioner)(config, images)
 
@@ -51,7 +51,7 @@ def open_rewriter(config: CaptionConfig, images: ImageBytes) -> Captioner:
     """
     if config.asks_server or _kind(config) == "image-text":
         return open_captioner(config, images)
-    from caslie_model.captions.language_model import LanguageModel
+    from caslie_model.captions.rewriter import LanguageModel
 
     return LanguageModel(config)
 

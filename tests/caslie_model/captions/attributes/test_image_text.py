@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from caslie_model.captions import image_text
-from caslie_model.captions.attributes import AttributeCaptioner
-from caslie_model.captions.image_text import PACKAGES, TextReader, shown_text
+from caslie_model.captions.attributes import image_text
+from caslie_model.captions.attributes.attribute_captioner import AttributeCaptioner
+from caslie_model.captions.attributes.image_text import PACKAGES, TextReader, shown_text
 from caslie_model.errors import ModelError
-from tests.caslie_model.captions.test_attribute_parts import One, reply_of
+from tests.caslie_model.captions.attributes.test_attribute_parts import One, reply_of
 
 needs_reader = pytest.mark.skipif(
     any(importlib.util.find_spec(package) is None for package in PACKAGES),

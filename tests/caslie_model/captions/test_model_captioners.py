@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import caslie_model
-from caslie_model.captions.models import ImageTextCaptioner
+from caslie_model.captions.model_captioners import ImageTextCaptioner
 from caslie_model.captions.run import LOG
 from caslie_model.config.presets import caption_config
 from caslie_model.data.image_bytes import SpooledImages

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from caslie_model.captions import image_classes, image_text
+from caslie_model.captions.attributes import image_classes, image_text
+from caslie_model.captions.attributes.colours import Pixels, colour_names, colour_shares, to_lab
+from caslie_model.captions.attributes.image_classes import ImageClassifier
+from caslie_model.captions.attributes.image_text import TextReader
+from caslie_model.captions.attributes.segmentation import segment
 from caslie_model.captions.captioner import CaptionReply, CaptionRequest, Replies
-from caslie_model.captions.colours import Pixels, colour_names, colour_shares, to_lab
-from caslie_model.captions.image_classes import ImageClassifier
-from caslie_model.captions.image_text import TextReader
-from caslie_model.captions.segmentation import segment
 from caslie_model.config.captions import ATTRIBUTE_PARTS, ATTRIBUTES, AttributePart
 from caslie_model.data.image_bytes import ImageBytes
 from caslie_model.data.images import decode_image

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from caslie_model.backbones.language_model import locate
-from caslie_model.captions.decisions import JudgedCaption
-from caslie_model.captions.judging import REPORT, estimate_judging, judge
-from caslie_model.captions.usefulness import usefulness_question
-from caslie_model.captions.votes import decision
+from caslie_model.captions.judging.decisions import JudgedCaption
+from caslie_model.captions.judging.run import REPORT, estimate_judging, judge
+from caslie_model.captions.judging.usefulness import usefulness_question
+from caslie_model.captions.judging.votes import decision
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.config.presets import judge_config, predict_config
 from caslie_model.data.captions import with_captions
 from caslie_model.data.samples import read_samples
 from caslie_model.errors import ConfigError, RunError
 from mmecinstruct.core.errors import OutputError
-from tests.caslie_model.captions.judges import (
+from tests.caslie_model.captions.judging.judges import (
     CC,
     by_caption,
     captioned_data,
@@ -250,6 +250,22 @@ def test_a_captioner_judges_itself_only_where_it_may(config: Callable[..., Judge
             judge(config("openai:other", "openai:writer", **fields))
         assert server.asked == []
         assert judge(config("openai:writer", allow_captioner=True, **fields)).kept == {CC: 4}
+
+
+def test_a_rewriter_judges_itself_only_where_it_may(data: Path, config: Callable[..., JudgeConfig]) -> None:
+    write_captions_of(data, "said", CC, "test", {f"{CC}-test-0000": CAPTIONS[0]}, two_step="pen")
+    with ChatServer(by_caption(lambda model, caption: "yes")) as server:
+        fields = {"server": server.url, "scoring": "generate"}
+        with pytest.raises(ConfigError, match="openai:pen wrote the captions 'said'"):
+            judge(config("openai:pen", **fields))
+        assert server.asked == []
+        assert judge(config("openai:pen", allow_captioner=True, **fields)).kept == {CC: 1}
+
+
+def test_captions_that_are_missing_are_needed(config: Callable[..., JudgeConfig]) -> None:
+    with pytest.raises(ConfigError, match="has no captions 'other'") as error:
+        judge(config(judge="all", captions="other"))
+    assert "captions=none" not in str(error.value)
 
 
 def test_more_votes_than_judges_cannot_be_asked_for(config: Callable[..., JudgeConfig]) -> None:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from caslie_model.captions.decisions import JudgedCaption
+from caslie_model.captions.judging.decisions import JudgedCaption
 from caslie_model.captions.prompts import MAX_CHARACTERS, MAX_HISTORY
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.inference.questions import Question

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from caslie_model.captions.agreement import Agreement, krippendorff_alpha
+from caslie_model.captions.judging.agreement import Agreement, krippendorff_alpha
 
 Column = Sequence[object]
 

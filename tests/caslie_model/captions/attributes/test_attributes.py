@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from caslie_model.captions.attributes import measure
-from caslie_model.captions.colours import colour_shares, to_lab
+from caslie_model.captions.attributes.attribute_captioner import measure
+from caslie_model.captions.attributes.colours import colour_shares, to_lab
 from tests.caslie_model.captions.conftest import thing
 
 COLOURS = {

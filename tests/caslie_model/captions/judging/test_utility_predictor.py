@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from caslie_model.captions.decisions import Decision, JudgedCaption
-from caslie_model.captions.utility import effect_of, utility_of, utility_questions
-from caslie_model.captions.utility_features import Answers, features_of
-from caslie_model.captions.utility_folds import Folds, fold_samples
-from caslie_model.captions.utility_predictor import LEAST_ROWS, Lesson, cross_fit, fit_predictor
-from caslie_model.captions.utility_report import in_words, report_of
+from caslie_model.captions.judging.decisions import Decision, JudgedCaption
+from caslie_model.captions.judging.utility import effect_of, utility_of, utility_questions
+from caslie_model.captions.judging.utility_features import Answers, features_of
+from caslie_model.captions.judging.utility_folds import Folds, fold_samples
+from caslie_model.captions.judging.utility_predictor import LEAST_ROWS, Lesson, cross_fit, fit_predictor
+from caslie_model.captions.judging.utility_report import in_words, report_of
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.samples import Groups, InputField, Sample
 

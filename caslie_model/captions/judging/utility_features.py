@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from caslie_model.captions.decisions import JudgedCaption
+from caslie_model.captions.judging.decisions import JudgedCaption
 
 # The probability of each allowed answer of a sample, by label: they sum to 1.
 Probabilities: TypeAlias = Mapping[str, float]

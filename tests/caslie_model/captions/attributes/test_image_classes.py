@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from caslie_model.captions import image_classes
-from caslie_model.captions.attributes import AttributeCaptioner
-from caslie_model.captions.image_classes import PACKAGES, ImageClassifier
+from caslie_model.captions.attributes import image_classes
+from caslie_model.captions.attributes.attribute_captioner import AttributeCaptioner
+from caslie_model.captions.attributes.image_classes import PACKAGES, ImageClassifier
 from caslie_model.errors import ModelError
+from tests.caslie_model.captions.attributes.test_attribute_parts import One, reply_of
 from tests.caslie_model.captions.conftest import thing
-from tests.caslie_model.captions.test_attribute_parts import One, reply_of
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(package) is None for package in PACKAGES),

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from caslie_model.captions.decisions import Decision, JudgedCaption, Place
-from caslie_model.captions.utility_folds import Folds, largest_share
+from caslie_model.captions.judging.decisions import Decision, JudgedCaption, Place
+from caslie_model.captions.judging.utility_folds import Folds, largest_share
 
 if TYPE_CHECKING:
     import numpy as np

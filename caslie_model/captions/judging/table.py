@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from caslie_model.captions.judging import JudgeResult
+from caslie_model.captions.judging.run import JudgeResult
 
 
 def judging_table(result: JudgeResult) -> str:

@@ -13,10 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from caslie_model.captions.agreement import krippendorff_alpha
-from caslie_model.captions.asking import judge_answers, judge_name
-from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption
-from caslie_model.captions.usefulness import TEMPLATE_VERSION, usefulness_question
+from caslie_model.captions.judging.agreement import krippendorff_alpha
+from caslie_model.captions.judging.ask_judge import judge_answers, judge_name
+from caslie_model.captions.judging.decisions import Decision, Decisions, JudgedCaption
+from caslie_model.captions.judging.usefulness import TEMPLATE_VERSION, usefulness_question
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.console import say
@@ -91,8 +91,8 @@ def check_judges(config: JudgeConfig, items: Sequence[JudgedCaption]) -> None:
         raise ConfigError(
             f"least_votes={config.least_votes}: {len(config.judges)} judges have no more votes than that"
         )
-    captioners = {item.captioner.casefold(): item.captioner for item in items}
-    own = [model for model in config.judges if judge_name(model).casefold() in captioners]
+    writers = {name.casefold() for item in items for name in (item.captioner, item.rewriter) if name}
+    own = [model for model in config.judges if judge_name(model).casefold() in writers]
     if own and not config.allow_captioner:
         raise ConfigError(
             f"{own[0]} wrote the captions '{config.captions}' and would judge itself: name other judges, or give "

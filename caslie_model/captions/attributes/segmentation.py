@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caslie_model.captions.colours import Pixels, colour_shares
+from caslie_model.captions.attributes.colours import Pixels, colour_shares
 
 _FRAME = 2
 # Distance in Lab within which two colours are the same.

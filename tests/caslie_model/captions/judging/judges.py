@@ -32,11 +32,11 @@ def caption_row(sample: str, position: int, role: str, caption: str | None) -> d
 
 
 def write_captions_of(
-    data: Path, name: str, task: str, split: str, captions: Mapping[str, str | None]
+    data: Path, name: str, task: str, split: str, captions: Mapping[str, str | None], **provenance: Any
 ) -> None:
     """Write a caption of the only image of each sample."""
     rows = [caption_row(sample, 0, "product", caption) for sample, caption in captions.items()]
-    write_captions(data / captions_path(name, task, split), rows, {"model": "writer"})
+    write_captions(data / captions_path(name, task, split), rows, {"model": "writer", **provenance})
 
 
 def captioned_data(data: Path, row: Any, write_rows: Any, captions: list[str | None]) -> Path:

@@ -22,6 +22,7 @@ class JudgedCaption:
         caption: The text.
         fingerprint: `caption_fingerprint` of its row.
         captioner: Public name of the model that wrote it.
+        rewriter: Public name of the model that rewrote it for the sample; None without.
     """
 
     sample: Sample
@@ -29,6 +30,7 @@ class JudgedCaption:
     caption: str
     fingerprint: str
     captioner: str
+    rewriter: str | None = None
 
     @property
     def place(self) -> Place:

@@ -15,16 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from caslie_model.captions.asking import ask_judge
-from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption, Place
-from caslie_model.captions.utility_features import Answers, Probabilities, features_of, most_likely
-from caslie_model.captions.utility_folds import Folds, fold_samples
-from caslie_model.captions.utility_predictor import Lesson, Predictor, cross_fit
-from caslie_model.captions.utility_report import in_words, report_of
+from caslie_model.captions.judging.ask_judge import judge_answers, judge_name
+from caslie_model.captions.judging.decisions import Decision, Decisions, JudgedCaption, Place
+from caslie_model.captions.judging.utility_features import Answers, Probabilities, features_of, most_likely
+from caslie_model.captions.judging.utility_folds import Folds, fold_samples
+from caslie_model.captions.judging.utility_predictor import Lesson, Predictor, cross_fit
+from caslie_model.captions.judging.utility_report import in_words, report_of
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.samples import Sample, first_by_hash
 from caslie_model.errors import ConfigError
-from caslie_model.hub.public_names import public_name
 from caslie_model.inference.questions import Question
 from caslie_model.runtime.console import say
 
@@ -56,7 +55,7 @@ def decide_by_utility(config: JudgeConfig, items: Sequence[JudgedCaption], root:
             f"{', '.join(config.splits)}; caption and judge these splits too"
         )
     teaching = _teaching(config, items)
-    answers = _answers(config, _asked_about(config, items), root)
+    answers, asked = _answers(config, _asked_about(config, items), root)
     measured = {
         item.place: utility_of(answers[item.place], item.sample.output)
         for item in items
@@ -91,7 +90,7 @@ def decide_by_utility(config: JudgeConfig, items: Sequence[JudgedCaption], root:
         decided,
         {
             "rule": f"more probably helpful than harmful, by a predictor (threshold {config.threshold:g})",
-            **_settings(config),
+            **_settings(config, asked),
             "folds": config.folds,
             "measured": config.measured,
             "likelihoods": config.likelihoods,
@@ -114,16 +113,15 @@ def decide_by_right_answer(config: JudgeConfig, items: Sequence[JudgedCaption], 
     Raises:
         MmecError: If the model cannot be asked.
     """
-    answers = _answers(config, items, root)
+    answers, asked = _answers(config, items, root)
     decided = {item.place: Decision(False) for item in items}
     for item in items:
         if item.place in answers:
             utility = utility_of(answers[item.place], item.sample.output)
             effect = effect_of(utility, answers[item.place], item.sample.output)
             decided[item.place] = Decision(utility > 0, utility=utility, effect=effect)
-    return Decisions(
-        decided, {"rule": "chosen by the right answer: an ablation, not a result", **_settings(config)}
-    )
+    rule = "chosen by the right answer: an ablation, not a result"
+    return Decisions(decided, {"rule": rule, **_settings(config, asked)})
 
 
 def utility_questions(config: JudgeConfig, items: Sequence[JudgedCaption]) -> list[Question]:
@@ -206,12 +204,16 @@ def _questions(
     return ordered, samples, questions
 
 
-def _answers(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> dict[Place, Answers]:
-    """Return the model's answers with and without each caption; where one is missing, the caption is left out."""
+def _answers(
+    config: JudgeConfig, items: Sequence[JudgedCaption], root: Path
+) -> tuple[dict[Place, Answers], Mapping[str, Any]]:
+    """Return the model's answers with and without each caption, and all that they depend on.
+
+    Where an answer is missing, the caption is left out.
+    """
     ordered, samples, questions = _questions(items)
-    found = [
-        _probabilities(each) for each in ask_judge(config, config.judges[0], questions, root, "likelihood")
-    ]
+    asked = judge_answers(config, config.judges[0], questions, root, "likelihood")
+    found = [_probabilities(each) for each in asked.answers]
     of_text = {sample.id: each for sample, each in zip(samples, found, strict=False)}
     answers = {}
     for item, shown in zip(ordered, found[len(samples) :], strict=True):
@@ -223,7 +225,7 @@ def _answers(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) ->
             f"{len(items) - len(answers)} of {len(items)} captions have no likelihoods and are not kept; run again to "
             "ask about them"
         )
-    return answers
+    return answers, asked.provenance
 
 
 def _with_one(sample: Sample, position: int, caption: str) -> Sample:
@@ -258,9 +260,9 @@ def _teaching(config: JudgeConfig, items: Sequence[JudgedCaption]) -> frozenset[
     )
 
 
-def _settings(config: JudgeConfig) -> dict[str, Any]:
+def _settings(config: JudgeConfig, asked: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "judges": [public_name(name) for name in config.judges],
+        "judges": [{"model": judge_name(config.judges[0]), **asked}],
         "least_effect": LEAST_EFFECT,
         "seed": config.seed,
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.caslie_model.captions.judges import caption_of, captioned_data, kept_rows
+from tests.caslie_model.captions.judging.judges import caption_of, captioned_data, kept_rows
 from tests.servers.chat_server import Asked, Canned, ChatServer, completion
 
 ROOT = Path(__file__).parents[3]

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from caslie_model.captions.known_answers import (
+from caslie_model.captions.judging.known_answers import (
     keep_settings,
     known_answers,
     question_fingerprint,
     settings_of,
 )
-from caslie_model.config.evaluation import PredictConfig
-from caslie_model.config.judging import OF_SERVERS, JudgeConfig
+from caslie_model.config.evaluation import OF_SERVERS, PredictConfig
+from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.image_bytes import SpooledImages
 from caslie_model.errors import ConfigError
 from caslie_model.hub.public_names import public_json, public_name
@@ -38,7 +38,7 @@ from mmecinstruct.schemas.captions import CAPTIONS_FOLDER
 
 JUDGES_FOLDER = "judges"
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
-_OF_SERVERS = ("server", "prices", "write_batch", "read_batch")
+_SERVER_SETTINGS = ("server", "prices", "write_batch", "read_batch")
 # Of English in the usual tokenizers.
 _BYTES_PER_TOKEN = 4
 # Of a predictor's provenance, whole texts: their fingerprint says enough.
@@ -57,13 +57,6 @@ class JudgeAnswers:
 
     answers: list[Mapping[str, Any] | None]
     provenance: Mapping[str, Any]
-
-
-def ask_judge(
-    config: JudgeConfig, model: str, questions: Sequence[Question], root: Path, scoring: str
-) -> list[Mapping[str, Any] | None]:
-    """Return the `answers` of `judge_answers`, by the likelihood of whole labels or by generation."""
-    return judge_answers(config, model, questions, root, scoring).answers
 
 
 def judge_answers(
@@ -189,7 +182,7 @@ def _asking(config: JudgeConfig, model: str, root: Path, scoring: str) -> Predic
     shared = {
         name: getattr(config, name)
         for name in JudgeConfig.model_fields.keys() & PredictConfig.model_fields.keys()
-        if name not in ("captions", "captions_from", "out") and (is_served or name not in _OF_SERVERS)
+        if name not in ("captions", "captions_from", "out") and (is_served or name not in _SERVER_SETTINGS)
     }
     return PredictConfig.model_validate(
         {

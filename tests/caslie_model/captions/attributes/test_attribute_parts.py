@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 from PIL import Image
 
-from caslie_model.captions import attributes
-from caslie_model.captions.attributes import AttributeCaptioner
+from caslie_model.captions.attributes import attribute_captioner
+from caslie_model.captions.attributes.attribute_captioner import AttributeCaptioner
 from caslie_model.captions.captioner import CaptionReply, CaptionRequest
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.errors import ConfigError, ModelError
@@ -46,7 +46,7 @@ def red() -> One:
 @pytest.fixture
 def no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = {"classes": ("no_such_classes",), "text": ("no_such_reader", "no_such_runtime")}
-    monkeypatch.setattr(attributes, "_PACKAGES", gone)
+    monkeypatch.setattr(attribute_captioner, "_PACKAGES", gone)
 
 
 @pytest.mark.usefixtures("no_packages")
@@ -79,7 +79,9 @@ def test_no_part_left_is_an_error(red: One) -> None:
         (("form",), FORM),
     ],
 )
-def test_parts_are_told_as_set(red: One, parts: tuple[attributes.AttributePart, ...], text: str) -> None:
+def test_parts_are_told_as_set(
+    red: One, parts: tuple[attribute_captioner.AttributePart, ...], text: str
+) -> None:
     captioner = AttributeCaptioner(red, 50, parts)
     assert reply_of(captioner).text == text
     assert set(captioner.provenance["parts"]) == set(parts)

@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from caslie_model.captions.asking import estimate_questions
-from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption
-from caslie_model.captions.usefulness import usefulness_question
-from caslie_model.captions.utility import decide_by_right_answer, decide_by_utility, utility_questions
-from caslie_model.captions.votes import check_judges, decide_by_vote
+from caslie_model.captions.judging.ask_judge import estimate_questions
+from caslie_model.captions.judging.decisions import Decision, Decisions, JudgedCaption
+from caslie_model.captions.judging.usefulness import usefulness_question
+from caslie_model.captions.judging.utility import decide_by_right_answer, decide_by_utility, utility_questions
+from caslie_model.captions.judging.votes import check_judges, decide_by_vote
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.captions import captions_root, read_captions
 from caslie_model.data.samples import read_samples
@@ -144,7 +144,7 @@ def judged_roots(config: JudgeConfig) -> tuple[Path, Path]:
         ConfigError: If there are no such captions, or `out` is needed.
         OutputError: If `out` is another command's folder.
     """
-    source = captions_root(config.data, config.captions_from, config.captions)
+    source = captions_root(config.data, config.captions_from, config.captions, are_needed=True)
     if config.out is None:
         if config.captions_from is None and not Path(config.data).is_dir():
             raise ConfigError(
@@ -172,9 +172,10 @@ def read_judged(config: JudgeConfig, root: Path) -> list[JudgedCaption]:
         for split in config.splits:
             if not (root / captions_path(config.captions, task, split)).is_file():
                 continue
-            rows = read_captions(root, config.captions, task, split).rows
+            found_captions = read_captions(root, config.captions, task, split)
+            rewriter = found_captions.provenance.get("two_step")
             samples = {sample.id: sample for sample in read_samples(config.data, task, split)}
-            for name, found in rows.items():
+            for name, found in found_captions.rows.items():
                 if name not in samples or tuple(row["role"] for row in found) != samples[name].image_roles:
                     raise DatasetError(
                         f"captions '{config.captions}' of sample {name} ({task}/{split}) are of another dataset, or of "
@@ -187,6 +188,7 @@ def read_judged(config: JudgeConfig, root: Path) -> list[JudgedCaption]:
                         row["caption"],
                         caption_fingerprint(row),
                         row["captioner"],
+                        rewriter,
                     )
                     for row in found
                     if row["caption"] is not None

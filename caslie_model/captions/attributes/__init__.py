@@ -1,0 +1,1 @@
+"""The captioner `attributes`: measured colours and shapes, classes of ImageNet, and text in images."""
