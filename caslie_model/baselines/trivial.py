@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from caslie_model.baselines.baseline import FitData, Scorer, Scores
 from caslie_model.data.samples import Sample
@@ -18,7 +18,7 @@ def fit_majority(data: FitData) -> Scorer:
     def score(samples: Sequence[Sample]) -> Scores:
         # One more of each label: none is impossible.
         return [
-            _normalised({label: math.log(counts[label] + 1) for label in sample.labels}) for sample in samples
+            normalised({label: math.log(counts[label] + 1) for label in sample.labels}) for sample in samples
         ]
 
     return score
@@ -29,7 +29,7 @@ def fit_random(data: FitData) -> Scorer:
 
     def score(samples: Sequence[Sample]) -> Scores:
         return [
-            _normalised(
+            normalised(
                 {
                     label: hash_fraction(data.seed, "random baseline", sample.id, label)
                     for label in sample.labels
@@ -46,14 +46,14 @@ def fit_first_option(data: FitData) -> Scorer:
 
     def score(samples: Sequence[Sample]) -> Scores:
         return [
-            _normalised({label: -float(place) for place, label in enumerate(sample.labels)})
+            normalised({label: -float(place) for place, label in enumerate(sample.labels)})
             for sample in samples
         ]
 
     return score
 
 
-def _normalised(scores: dict[str, float]) -> dict[str, float]:
+def normalised(scores: Mapping[str, float]) -> dict[str, float]:
     """Return scores as log-probabilities."""
     highest = max(scores.values())
     total = highest + math.log(sum(math.exp(value - highest) for value in scores.values()))
