@@ -29,12 +29,12 @@ from caslie_model.baselines.purchases import (
 from caslie_model.data.samples import Sample
 from mmecinstruct.core.hashing import hash_draw
 
-WIDTH = 48
+WIDTH = 32
 BLOCKS = 2
 DROPOUT = 0.3
-BATCH = 128  # sequences
+BATCH = 64  # sequences
 EPOCHS = 30
-FEWEST_STEPS, MOST_STEPS = 300, 3000
+FEWEST_STEPS, MOST_STEPS = 200, 3000
 PADDING = 0
 # How often a negative that the user bought is sampled anew; one that is left counts nothing.
 _ATTEMPTS = 8
