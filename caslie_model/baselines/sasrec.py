@@ -184,8 +184,7 @@ def train_sasrec(sequences: Sequence[Sequence[int]], items: int, setting: SasRec
             batch = table[rows]
             loss = model.loss(batch[:, :-1], batch[:, 1:], sample_negatives(batch, weights))
             optimiser.zero_grad()
-            # Of typed libraries this method has no types.
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
     return model.eval()
 
