@@ -234,7 +234,9 @@ def test_image_knn_sees_the_colour_that_a_user_buys(shop: Path, tmp_path: Path) 
     assert blind["results"][0]["accuracy"] < 0.7
 
 
-@pytest.mark.parametrize("name", ["popularity", "item-knn", "title-knn", "sasrec"])
+@pytest.mark.parametrize(
+    "name", ["popularity", "item-knn", "title-knn", pytest.param("sasrec", marks=pytest.mark.slow)]
+)
 def test_every_baseline_is_evaluated_by_its_name(shop: Path, tmp_path: Path, name: str) -> None:
     metrics = evaluated(shop, tmp_path / "out", name)
     assert metrics["results"][0]["samples"] == 24
