@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from caslie_model.config.training import VisionSettings
 from caslie_model.data.image_bytes import SpooledImages
 from caslie_model.data.samples import Sample
+from caslie_model.runtime.device import CPU, Device
 
 # Log-probability of each allowed label of each sample; equal ones are decided by the order of the labels.
 Scores: TypeAlias = Sequence[Mapping[str, float]]
@@ -23,7 +25,10 @@ class FitData:
         train: Samples of its training split.
         validation: Samples of its validation split, which settings are chosen by; may be empty.
         seed: Seed of everything that is random.
-        images: The images of these samples and of those that are asked, by sample id; None for a baseline without.
+        images: The images of these samples and of those that are asked, by sample id, as they are asked; None for a
+            baseline without.
+        vision: The vision encoder, for a baseline that reads images.
+        device: Where images are encoded.
     """
 
     task: str
@@ -31,6 +36,8 @@ class FitData:
     validation: Sequence[Sample]
     seed: int
     images: SpooledImages | None = None
+    vision: VisionSettings | None = None
+    device: Device = CPU
 
 
 Fitter: TypeAlias = Callable[[FitData], Scorer]

@@ -10,6 +10,7 @@ from typing import Any
 from caslie_model.baselines.baseline import Baseline, FitData
 from caslie_model.baselines.known import known_baseline
 from caslie_model.config.evaluation import OF_BASELINES, PredictConfig
+from caslie_model.config.training import VisionSettings
 from caslie_model.data.image_bytes import SpooledImages, spool_images
 from caslie_model.data.samples import Sample, read_samples
 from caslie_model.errors import ConfigError
@@ -17,6 +18,8 @@ from caslie_model.inference.open_predictor import OpenPredictor, open_predictor
 from caslie_model.inference.questions import Prediction, Prepared, Question
 from caslie_model.inference.select_samples import target_fingerprint
 from caslie_model.runtime.console import say
+from caslie_model.runtime.device import CPU, choose_device
+from caslie_model.vision.encoder import load_vision_encoder
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.tasks import TASKS
@@ -63,6 +66,8 @@ class BaselinePredictor:
         images: SpooledImages | None,
     ) -> None:
         self._baseline, self._config, self._fitted_to, self._images = baseline, config, fitted_to, images
+        self._vision = VisionSettings(encoder=config.baseline_encoder) if baseline.reads_images else None
+        self._device = choose_device(config.device, config.precision) if baseline.reads_images else CPU
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -78,7 +83,16 @@ class BaselinePredictor:
             "seed": self._config.seed,
             "answers": self._config.answers or "text",
             "fitted_to": content,
+            **self._encoder(),
         }
+
+    def _encoder(self) -> dict[str, str]:
+        if self._vision is None:
+            return {}
+        encoder = load_vision_encoder(
+            self._vision.encoder, self._device, self._vision.pool, self._vision.layer
+        )
+        return {"vision_encoder": encoder.name, "vision_fingerprint": encoder.fingerprint}
 
     def prepare(self, questions: Sequence[Question]) -> list[PlainQuestion]:
         """Return questions as they are."""
@@ -112,12 +126,30 @@ class BaselinePredictor:
                     f"{self._config.data} has no training samples of {task} to fit a baseline to"
                 )
             say(f"{self._baseline.name}: fitted to {len(train)} samples of {task}")
-            scorer = self._baseline.fit(FitData(task, train, validation, self._config.seed, self._images))
-            scores = scorer([each.question.sample for each in asked])
-            yield [
-                (each, _prediction(each.question.sample, found))
-                for each, found in zip(asked, scores, strict=True)
-            ]
+            scorer = self._baseline.fit(
+                FitData(task, train, validation, self._config.seed, self._images, self._vision, self._device)
+            )
+            for variant in dict.fromkeys(each.question.variant for each in asked):
+                group = [each for each in asked if each.question.variant == variant]
+                with self._shown(group):
+                    scores = scorer([each.question.sample for each in group])
+                yield [
+                    (each, _prediction(each.question.sample, found))
+                    for each, found in zip(group, scores, strict=True)
+                ]
+
+    @contextmanager
+    def _shown(self, asked: Sequence[Prepared]) -> Iterator[None]:
+        """Let samples have the images that questions show: none, others' ones, or options in another order."""
+        if self._images is None:
+            yield
+            return
+        own = self._images.images
+        self._images.images = {**own, **{each.question.sample.id: each.question.images for each in asked}}
+        try:
+            yield
+        finally:
+            self._images.images = own
 
     def close(self) -> None:
         """Hold nothing but memory."""

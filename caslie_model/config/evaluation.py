@@ -37,6 +37,11 @@ class PredictConfig(Settings):
         "a folder, `user/name` on the Hub, `package:NAME` or `random:tiny`; or `baseline:NAME`, fitted to the training "
         "split. With `server`: `openai:` and the name by which the server knows its model."
     )
+    baseline_encoder: str = Field(
+        default="package:efficientnet_lite0",
+        description="Vision encoder of a baseline that reads images: `user/name` on the Hub, a folder, "
+        "`package:efficientnet_lite0` or `random:tiny-vit`.",
+    )
     base: str | None = Field(
         default=None,
         description="Where the adapter's base model is now: a folder, or `user/name` on the Hub. It must be the same "
