@@ -265,7 +265,7 @@ def test_a_base_model_that_answered_all_is_not_loaded(
     # Other precision, length or question, or a file of the model that is another one: it is asked.
     assert "0 answered already" in runs(max_length=2000)
     write_captions_of(data, "said", CC, "test", {f"{CC}-test-0000": "Other.", f"{CC}-test-0001": CAPTIONS[1]})
-    assert "2 questions, 2 of them different, 1 answered already" in runs()
+    assert "2 questions, 2 distinct, 1 answered already" in runs()
     (model / "tokenizer_config.json").write_text((model / "tokenizer_config.json").read_text() + "\n")
     assert "0 answered already" in runs()
 
@@ -353,8 +353,8 @@ def test_a_dry_run_counts_and_writes_nothing(data: Path, config: Callable[..., J
     estimate = estimate_judging(config("openai:one", "random:tiny", **fields))
     assert estimate["captions"] == 4
     served, loaded = estimate["judges"]
-    assert (served["questions"], served["different"], served["answered"]) == (4, 4, 0)
+    assert (served["questions"], served["distinct"], served["answered"]) == (4, 4, 0)
     assert served["tokens"] > 400
     assert served["money"] == pytest.approx((served["tokens"] + 2 * 4) / 1e6)
-    assert (loaded["different"], loaded["tokens"]) == (4, None)
+    assert (loaded["distinct"], loaded["tokens"]) == (4, None)
     assert not (data / "captions" / "said" / "judges").exists()
