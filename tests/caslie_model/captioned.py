@@ -17,7 +17,11 @@ from mmecinstruct.schemas.captions import JUDGED_KEY, KEPT, captions_path, kept_
 from mmecinstruct.tasks import TASKS
 
 ABOUT = {"model": "shop/captioner", "revision": "c0ffee", "templates": 3, "max_words": 50}
-JUDGED = {"rule": "kept above a share of 0.5 of the votes", "judges": ["shop/judge-a", "shop/judge-b"]}
+# A vote says of each judge how it was asked, utility names one.
+JUDGED = {
+    "rule": "kept above a share of 0.5 of the votes",
+    "judges": [{"model": "shop/judge-a", "scoring": "generate"}, "shop/judge-b"],
+}
 
 
 def text_of(sample: Sample, position: int) -> str | None:

@@ -54,7 +54,7 @@ def test_the_card_tells_captioner_judge_and_templates(caption_adapter: Path) -> 
     assert told.startswith(" of the images as text: `made/vote`.\n\n* ")
     assert (
         "* Written by `shop/captioner` (revision c0ffee), asked with version 3 of the caption templates, in 50 words "
-        "at most.\n* Chosen by the judge `vote`: kept above a share of 0.5 of the votes; asked were shop/judge-a, "
+        "at most.\n* Chosen by the judge `vote`: kept above a share of 0.5 of the votes; judges: shop/judge-a, "
         "shop/judge-b.\n"
     ) in told
     assert "`caslie_model caption`, then `caslie_model judge`.\n" in told
