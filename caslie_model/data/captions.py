@@ -39,13 +39,14 @@ class CaptionFile:
     provenance: Mapping[str, Any]
 
 
-def captions_root(data: str, folder: Path | None, choice: str) -> Path:
+def captions_root(data: str, folder: Path | None, choice: str, without: str = "") -> Path:
     """Return the folder that `captions/` lies in; captions of a dataset on the Hub are downloaded into its cache.
 
     Args:
         data: A dataset folder, or user/name on the Hub.
         folder: Where the captions are, if not with the dataset.
         choice: `NAME` or `NAME/JUDGE`.
+        without: What the message says of doing without captions.
 
     Raises:
         ConfigError: If there are no captions of this name, or no decisions of this judge.
@@ -60,7 +61,7 @@ def captions_root(data: str, folder: Path | None, choice: str) -> Path:
     if not any(place.glob("*.parquet")):
         raise ConfigError(
             f"{where} has no captions '{name}'{_listed(root / CAPTIONS_FOLDER)}; run `caslie_model caption --name "
-            f"{name}`, give captions_from where they are in another folder, or captions=none to do without"
+            f"{name}`, or give captions_from where they are in another folder{without}"
         )
     if judge is not None and not any((place / KEPT_FOLDER / judge).glob("*.parquet")):
         raise ConfigError(
@@ -127,7 +128,7 @@ def with_captions(
     """
     samples = list(samples)
     name, judge = _parsed(choice)
-    root = captions_root(data, folder, choice)
+    root = captions_root(data, folder, choice, "; captions=none shows none")
     shown: dict[tuple[str, str], dict[str, tuple[str | None, ...]]] = {}
     for place, found in _by_place(samples).items():
         ids = frozenset(sample.id for sample in found)
