@@ -17,9 +17,9 @@ from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.templating import compiled, rendered
 
 # Each is raised whenever its template asks for other captions than before.
-TEMPLATES_VERSION = 1
+TEMPLATES_VERSION = 2
 GENERAL_VERSION = 1
-REWRITING_VERSION = 1
+REWRITING_VERSION = 2
 # Characters of one text; a review may be long, and its beginning says what it is about.
 MAX_CHARACTERS = 1000
 # Of a history, the last ones.

@@ -42,7 +42,7 @@ def caption(
         str | None,
         typer.Option(
             help="`attributes` (measured, no large model), an image-text model: a folder, or user/name on the Hub; "
-            "openai:NAME at a server. Needed but with a preset that names one."
+            "openai:NAME at a server. Required unless a preset names one."
         ),
     ] = None,
     preset: CaptionPreset = None,

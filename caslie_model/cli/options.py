@@ -39,7 +39,7 @@ Base = Annotated[
 Tasks = Annotated[str, typer.Option(help="`all`, or names or short names separated by commas, e.g. sa,cc.")]
 Override = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override a setting, e.g. lr=1e-4; repeatable."),
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a setting, e.g. batch_size=4; repeatable."),
 ]
 DryRun = Annotated[
     bool,

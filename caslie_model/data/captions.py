@@ -62,7 +62,7 @@ def captions_root(data: str, folder: Path | None, choice: str, *, are_needed: bo
         raise ConfigError(
             f"{where} has no captions '{name}'{_listed(root / CAPTIONS_FOLDER)}; run `caslie_model caption --name "
             f"{name}`, or give captions_from where they are in another folder"
-            + ("" if are_needed else "; captions=none does without")
+            + ("" if are_needed else "; captions=none shows none")
         )
     if judge is not None and not any((place / KEPT_FOLDER / judge).glob("*.parquet")):
         raise ConfigError(

@@ -67,7 +67,11 @@ def ways_sections(metrics: Mapping[str, Any]) -> list[Section]:
     Returns:
         Those that there is something to show in.
     """
-    found = [_image_use(metrics.get("image_use", ())), _position_bias(metrics.get("position_bias", ()))]
+    captions = metrics.get("provenance", {}).get("captions")
+    found = [
+        _image_use(metrics.get("image_use", ()), captions),
+        _position_bias(metrics.get("position_bias", ())),
+    ]
     found.append(_instructions(metrics.get("breakdowns", ())))
     return [section for section in found if section.rows]
 
@@ -91,9 +95,9 @@ def _name(row: Mapping[str, Any]) -> tuple[str, str]:
     return TASKS[row["task"]].short_name, row["split"]
 
 
-def _image_use(rows: Sequence[Mapping[str, Any]]) -> Section:
+def _image_use(rows: Sequence[Mapping[str, Any]], captions: str | None) -> Section:
     return Section(
-        "What the images did",
+        "What the images and their captions did" if captions else "What the images did",
         (
             *("task", "split", "instead", "n", "units", "helpful", "harmful", "redundant", "no use"),
             *("own", "instead", "gain", "95 %"),

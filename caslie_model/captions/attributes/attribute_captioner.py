@@ -141,7 +141,7 @@ def _is_there(part: str, packages: Sequence[str]) -> bool:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         say(
-            f"attributes: {part} is left out, {' and '.join(missing)} is not installed: "
+            f"attributes: {part} is left out, it needs {' and '.join(missing)}: "
             f"pip install 'mmecinstruct[{_EXTRAS[part]}]'"
         )
     return not missing

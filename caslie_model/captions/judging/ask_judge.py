@@ -107,7 +107,7 @@ def judge_answers(
             distinct: dict[str, Prepared] = {each.fingerprint: each for each in prepared}
             missing = longest_first(each for key, each in distinct.items() if (key, "") not in log.records)
             say(
-                f"{judge_name(model)}: {len(prepared)} questions, {len(distinct)} of them different, "
+                f"{judge_name(model)}: {len(prepared)} questions, {len(distinct)} distinct, "
                 f"{len(distinct) - len(missing)} answered already"
             )
             _count_other_judges(predictor, folder)
@@ -139,7 +139,7 @@ def estimate_questions(
         scoring: likelihood or generate.
 
     Returns:
-        `questions` and how many are `different`. Of a server also how many are `answered` already, and of the others
+        `questions` and how many are `distinct`. Of a server also how many are `answered` already, and of the others
         the `tokens` of their prompts, four bytes each, and the `money` where there are prices; of a model that is
         loaded here these are None.
 
@@ -149,7 +149,7 @@ def estimate_questions(
     counts: dict[str, Any] = {"model": judge_name(model), "questions": len(questions)}
     if not model.startswith(OF_SERVERS):
         texts = set(map(question_fingerprint, questions))
-        return {**counts, "different": len(texts), "answered": None, "tokens": None, "money": None}
+        return {**counts, "distinct": len(texts), "answered": None, "tokens": None, "money": None}
     asked = _asking(config, model, root, scoring)
     server = open_server(asked, SpooledImages())
     prepared = {each.fingerprint: each for each in server.prepare(questions)}
@@ -159,7 +159,7 @@ def estimate_questions(
     price = server.spending.price
     return {
         **counts,
-        "different": len(prepared),
+        "distinct": len(prepared),
         "answered": len(prepared) - len(missing),
         "tokens": used.prompt,
         "money": None if price is None else round(price.cost(used), 6),

@@ -21,14 +21,19 @@ def judging_table(result: JudgeResult) -> str:
             "captions": count,
             "kept": result.kept[task],
             "share": result.kept[task] / count,
-            **figures.get(task, {}),
+            **_named(figures.get(task, {})),
         }
         for task, count in result.captions.items()
     ]
     total, kept = sum(result.captions.values()), sum(result.kept.values())
     whole = {"captions": total, "kept": kept, "share": kept / total}
-    tasks.append({"task": "all", **whole, **result.report.get("agreement", {})})
+    tasks.append({"task": "all", **whole, **_named(result.report.get("agreement", {}))})
     return "\n\n".join(map(aligned, filter(None, (tasks, result.report.get("judges")))))
+
+
+def _named(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return figures of agreement with a head that says of what its reason is."""
+    return {"why no alpha" if name == "reason" else name: value for name, value in figures.items()}
 
 
 def estimate_table(estimate: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from caslie_model.inference.questions import Question
 from mmecinstruct.core.templating import compiled, rendered
 
 # Raised whenever the template, or what fills it, asks another thing than before.
-TEMPLATE_VERSION = 1
+TEMPLATE_VERSION = 2
 _TEMPLATE = "judging/vote.j2"
 _NUMBER = re.compile(r"^\d+(?:st|nd|rd|th): ")
 # Of a question of the shop's, the texts that a captioner is not given either.
@@ -34,13 +34,12 @@ def usefulness_question(item: JudgedCaption) -> Question:
         item: The caption.
     """
     sample = item.sample
-    kind = item.role.partition(" ")[0]
     asked = Sample(
         id=sample.id,
         task=sample.task,
         split=sample.split,
         category=sample.category,
-        instruction=rendered(compiled(_TEMPLATE), {"task": sample.task, "item": _ITEMS.get(kind, kind)}),
+        instruction=rendered(compiled(_TEMPLATE), {"task": sample.task, "image": _image(item.role)}),
         instruction_unseen=None,
         fields=(*_context(sample, item.role), _quoted("caption of the image", [item.caption])),
         options={},
@@ -52,11 +51,22 @@ def usefulness_question(item: JudgedCaption) -> Question:
     return Question(asked, variant=f"image {item.position} ({item.role})")
 
 
-_ITEMS = {
-    "history": "product that the customer bought before",
-    "option": "product that may be bought next",
-    "review": "product, taken by its buyer",
+_IMAGES = {
+    "product": "the image of the product",
+    "review": "the photograph that belongs to the review",
+    "history": "the image of a product that the customer bought before",
+    "option": "the image of a product that the customer may buy next",
 }
+
+
+def _image(role: str) -> str:
+    """Return the image of an item in words."""
+    kind, _, name = role.partition(" ")
+    return (
+        "the image of one of them"
+        if kind == "product" and name
+        else _IMAGES.get(kind, f"the image of the {kind}")
+    )
 
 
 def _context(sample: Sample, role: str) -> Iterator[InputField]:
@@ -69,7 +79,7 @@ def _context(sample: Sample, role: str) -> Iterator[InputField]:
             is_own = field.name == role and kind == "product" and name
             yield _quoted(f"{field.name} (the one of the image)" if is_own else field.name, field.texts)
     if kind not in ("history", "option") and sample.options:
-        yield _quoted("to choose from", [*sample.options.values()], is_list=True)
+        yield _quoted("possible decisions", [*sample.options.values()], is_list=True)
 
 
 def _of_history(sample: Sample, entries: tuple[str, ...], kind: str, name: str) -> Iterator[InputField]:

@@ -173,6 +173,8 @@ def test_tables_show_all_ways(sample: Make) -> None:
         assert "Position bias" in shown
         assert "Instruction of training, and held out" in shown
         assert max(map(len, shown.splitlines())) <= (width or 200)
+    metrics["provenance"] |= {"captions": "attributes/vote"}
+    assert "## What the images and their captions did" in metrics_markdown(metrics)
 
 
 def test_figures_do_not_depend_on_the_order_of_samples_or_records(sample: Make) -> None:

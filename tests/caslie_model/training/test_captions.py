@@ -55,7 +55,7 @@ def test_the_card_tells_captioner_judge_and_templates(caption_adapter: Path) -> 
     assert (
         "* Written by `shop/captioner` (revision c0ffee), rewritten for each sample by `shop/rewriter`, asked with "
         "version 3 of the caption templates, in 50 words at most.\n* Chosen by the judge `vote`: kept above a share of "
-        "0.5 of the votes; asked were shop/judge-a, shop/judge-b.\n"
+        "0.5 of the votes; judges: shop/judge-a, shop/judge-b.\n"
     ) in told
     assert "`caslie_model caption`, then `caslie_model judge`.\n" in told
     assert "\n\n\n" not in card

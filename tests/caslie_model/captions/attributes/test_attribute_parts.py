@@ -58,8 +58,8 @@ def test_parts_without_their_package_are_left_out_and_said_once(
     out, err = capfd.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "attributes: classes is left out, no_such_classes is not installed: pip install 'mmecinstruct[classes]'",
-        "attributes: text is left out, no_such_reader and no_such_runtime is not installed: "
+        "attributes: classes is left out, it needs no_such_classes: pip install 'mmecinstruct[classes]'",
+        "attributes: text is left out, it needs no_such_reader and no_such_runtime: "
         "pip install 'mmecinstruct[ocr]'",
     ]
     assert captioner.provenance["parts"] == list(MEASURES)

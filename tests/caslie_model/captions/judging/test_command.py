@@ -43,6 +43,15 @@ def test_the_command_prints_a_table_or_json(given: list[str]) -> None:
     assert found["report"]["agreement"]["alpha"] == 1
 
 
+def test_the_table_of_one_judge_says_why_there_is_no_alpha(given: list[str]) -> None:
+    with ChatServer(by_caption(lambda model, caption: "yes" if caption == "Red." else "no")) as server:
+        given += ["--judges", "openai:a", "--server", server.url, "--set", "scoring=generate"]
+        shown = RUNNER.invoke(app, given)
+    head, line, *_ = shown.stdout.splitlines()
+    assert head.endswith("why no alpha")
+    assert line.endswith("no caption has the votes of two judges")
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
