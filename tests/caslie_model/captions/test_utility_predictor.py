@@ -312,9 +312,12 @@ def test_each_sample_counts_once_whatever_captions_change_nothing(
     ]
     items = [caption(row, f"caption {place}", place) for row in rows for place in range(3)]
     seen: list[Lesson] = []
-    monkeypatch.setattr(
-        utility, "cross_fit", lambda found, count: seen.extend(found) or cross_fit(found, count)
-    )
+
+    def kept(found: Sequence[Lesson], count: int) -> list[Any]:
+        seen.extend(found)
+        return list(cross_fit(found, count))
+
+    monkeypatch.setattr(utility, "cross_fit", kept)
     monkeypatch.setattr(utility, "LEAST_EFFECT", 1.0)
     decide_by_utility(guesser, items, Path("unused"))
     assert 0 < len(seen) < len(items)

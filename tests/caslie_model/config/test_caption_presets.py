@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_other_presets_are_none_of_captions(name: str) -> None:
 
 
 def test_a_choice_by_right_answers_is_named_so() -> None:
-    given = {"data": "d", "captions": "made", "judges": ["tiny"]}
+    given: dict[str, Any] = {"data": "d", "captions": "made", "judges": ["tiny"]}
     assert judge_config(**given, judge="gold", name="gold-135m").folder == "gold-135m"
     for judge, name in (("gold", "best"), ("utility", "gold"), ("vote", "golden")):
         with pytest.raises(ConfigError, match="begin with gold"):
