@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from caslie_model.config.choices import Device, Precision, Quantise, full_task_names, known_splits
 from caslie_model.config.evaluation import OF_SERVERS, as_in_predict
 from mmecinstruct.core.settings import Settings, unit
-from mmecinstruct.schemas.captions import is_captioner_name
+from mmecinstruct.schemas.captions import GOLD, is_captioner_name
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import task_names
 
@@ -129,6 +129,11 @@ class JudgeConfig(Settings):
         if self.name is not None and not is_captioner_name(self.name):
             raise ValueError(
                 f"name={self.name}: write up to 64 letters, digits, '-', '_' and '.', and not `none`"
+            )
+        if (self.judge == "gold") != self.folder.startswith(GOLD):
+            raise ValueError(
+                f"name={self.folder}: names of what judge=gold decides, and of nothing else, begin with gold, so that "
+                "every figure shows that right answers chose its captions"
             )
         if self.judge in ("all", "none") and self.judges:
             raise ValueError(f"judge={self.judge} asks nobody: leave judges out")

@@ -1,8 +1,8 @@
 """The reader `words`: which values of an attribute stand in a caption as whole words.
 
 It knows letter case, plurals, hyphens, British and American spellings, a few words of one meaning, and negation before
-a value. What is said of the background is not read. It does not understand sentences: a colour that a caption gives to
-something else than the product counts as stated.
+a value ("not red", "without any red", "neither red nor blue"). What is said of the background is not read. It does not
+understand sentences: a colour that a caption gives to something else than the product counts as stated.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 # Raised whenever a caption may be read otherwise than before.
-VERSION = 1
+VERSION = 2
 
 # Words of one meaning.
 SYNONYMS: tuple[tuple[str, ...], ...] = (
@@ -24,13 +24,21 @@ SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("regular", "as wide as tall", "as wide as it is tall"),
 )
 _SPELLINGS = {"grey": "gray", "aluminium": "aluminum", "jewellery": "jewelry"}
-_NEGATIONS = frozenset({"no", "not", "non", "without", "never", "isn't"})
+_NEGATIONS = frozenset({"no", "not", "non", "without", "never", "neither", "nor", "lack", "cannot"})
+# Words that may stand between a negation and the value that it denies.
+_BETWEEN = frozenset(
+    {"a", "an", "any", "the", "be", "look", "appear", "seem", "have", "show", "really", "longer", "in"}
+)
+_OR = frozenset({"or", "nor"})
 
 _WORD_OR_STOP = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[.,;:!?()]")
 _PLACE = r"\b(?:background|backdrop)s?\b"
 _OF_THE_BACKGROUND = re.compile(
     rf"\b(?:before|behind|on|upon|against|with|over|in front of)\s+(?:an?|the|its)?\s*(?:[\w-]+\s+){{0,4}}?{_PLACE}"
-    rf"|\b(?:the|its|an?)\s+(?:[\w-]+\s+){{0,3}}?{_PLACE}\s+(?:is|was|looks|appears|seems)\b[^.;!?]*"
+    rf"(?:\s+of\s[^.,;:!?]*)?"
+    rf"|\b(?:the|its|an?)\s+(?:[\w-]+\s+){{0,3}}?{_PLACE}\s+(?:is|was|looks|appears|seems)\b"
+    # Until the sentence ends or speaks of something else.
+    rf"(?:(?!,?\s+(?:and|but)\s+(?:the|it|its)\b|,?\s+(?:while|whereas)\b|,\s+(?:the|it|its)\b)[^.;!?])*"
     rf"|[\w-]+\s+{_PLACE}"
 )
 
@@ -64,14 +72,21 @@ class WordReader:
         Args:
             caption: The caption.
         """
-        words = _words(_OF_THE_BACKGROUND.sub(" . ", caption.casefold()))
+        words = _words(_OF_THE_BACKGROUND.sub(" . ", caption.casefold().replace("\u2019", "'")))
         found = set()
         start = 0
+        denied = False
         while start < len(words):
             length, value = self._match(words, start)
-            if value is not None and not (start and words[start - 1] in _NEGATIONS):
+            if value is None:
+                denied = _denies(words[start]) or (denied and words[start] in _BETWEEN)
+            elif not denied:
                 found.add(value)
             start += length
+            # Of "not red or blue" both are denied, of "not red but blue" the first.
+            denied = denied and (value is None or words[start : start + 1] in [(word,) for word in _OR])
+            if denied and value is not None:
+                start += 1
         return frozenset(found)
 
     def _add(self, word: str, value: str) -> None:
@@ -86,6 +101,10 @@ class WordReader:
             if value is not None:
                 return length, value
         return 1, None
+
+
+def _denies(word: str) -> bool:
+    return word in _NEGATIONS or word.endswith("n't")
 
 
 def _words(text: str) -> Words:

@@ -20,6 +20,7 @@ from caslie_model.inference.prediction_log import HEADER, PREDICTIONS
 from mmecinstruct.core.disk_errors import shown
 from mmecinstruct.core.output_folder import made_by
 from mmecinstruct.core.yaml_text import read_yaml
+from mmecinstruct.schemas.captions import is_chosen_by_answers
 
 # What decides which samples were asked.
 _SELECTION = ("tasks", "splits", "limit", "subset", "seed")
@@ -203,6 +204,7 @@ def _described(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     ]
     # As they were shown: settings that name none mean those of the training.
     captions = metrics["provenance"].get("captions")
-    parts += [f"captions {captions}"] if captions else []
+    chosen = ", chosen by the right answers" if captions and is_chosen_by_answers(captions) else ""
+    parts += [f"captions {captions}{chosen}"] if captions else []
     name = public_name(str(metrics["model"]))
     return f"{name} ({', '.join(parts)})" if parts else name

@@ -16,6 +16,7 @@ from caslie_model.evaluation.sections import (
     interval,
     ways_sections,
 )
+from mmecinstruct.schemas.captions import is_chosen_by_answers
 from mmecinstruct.tasks import TASKS
 
 COLUMNS = (
@@ -268,7 +269,11 @@ def _other_base(provenance: Mapping[str, Any]) -> list[str]:
 
 
 def _shown_captions(provenance: Mapping[str, Any]) -> str:
-    return f"captions `{provenance['captions']}` in the prompts, " if provenance.get("captions") else ""
+    shown = provenance.get("captions")
+    if not shown:
+        return ""
+    chosen = ", chosen by the right answers (an ablation, no result)," if is_chosen_by_answers(shown) else ""
+    return f"captions `{shown}`{chosen} in the prompts, "
 
 
 def _title(metrics: Mapping[str, Any]) -> str:

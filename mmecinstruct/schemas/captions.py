@@ -17,6 +17,8 @@ from mmecinstruct.schemas.samples import SPLITS
 
 CAPTIONS_FOLDER = "captions"
 KEPT_FOLDER = "kept"
+# Names of decisions by right answers begin so, and no other.
+GOLD = "gold"
 # Keys of the files' metadata: all that captions, or decisions about them, depend on, as JSON.
 PROVENANCE_KEY = b"captions"
 JUDGED_KEY = b"judged"
@@ -114,3 +116,13 @@ def parse_choice(choice: str) -> tuple[str, str | None] | None:
     if not is_captioner_name(name) or (slash and not (judge == "none" or is_captioner_name(judge))):
         return None
     return name, judge if slash else None
+
+
+def is_chosen_by_answers(choice: str) -> bool:
+    """Return whether right answers chose the captions that settings name: an ablation, whose figures are no result.
+
+    Args:
+        choice: `NAME`, or `NAME/JUDGE`.
+    """
+    parsed = parse_choice(choice)
+    return parsed is not None and (parsed[1] or "").startswith(GOLD)

@@ -200,18 +200,24 @@ def _asking(config: JudgeConfig, model: str, root: Path, scoring: str) -> Predic
 def _up_to_the_first_difference(prepared: Prepared) -> Prepared:
     """Return a question whose labels end with the first token that tells them apart."""
     if isinstance(prepared, PromptInTokens):
-        answers = _cut(prepared.encoded.answers)
+        answers = distinguishing_starts(prepared.encoded.answers)
         return replace(prepared, encoded=replace(prepared.encoded, answers=answers))
     if isinstance(prepared, AskedPrompt):
-        answers = _cut(prepared.answers)
+        answers = distinguishing_starts(prepared.answers)
         known = fingerprint([prepared.fingerprint, sorted(answers.items())])[:16]
         return replace(prepared, answers=answers, fingerprint=known)
     return prepared
 
 
-def _cut(answers: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    length = 1
-    while len({tokens[:length] for tokens in answers.values()}) < len(answers):
+def distinguishing_starts(answers: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Return the tokens of each label up to the first that tells all labels apart.
+
+    Args:
+        answers: Tokens by label; where two labels have the same ones, as of a tokenizer that knows neither, all are
+            returned whole.
+    """
+    length, longest = 1, max(map(len, answers.values()))
+    while length < longest and len({tokens[:length] for tokens in answers.values()}) < len(answers):
         length += 1
     return {label: tokens[:length] for label, tokens in answers.items()}
 

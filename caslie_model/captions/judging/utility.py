@@ -15,12 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from caslie_model.adapters.model_kind import model_kind
 from caslie_model.captions.judging.ask_judge import judge_answers, judge_name
 from caslie_model.captions.judging.decisions import Decision, Decisions, JudgedCaption, Place
 from caslie_model.captions.judging.utility_features import Answers, Probabilities, features_of, most_likely
 from caslie_model.captions.judging.utility_folds import Folds, fold_samples
 from caslie_model.captions.judging.utility_predictor import Lesson, Predictor, cross_fit
 from caslie_model.captions.judging.utility_report import in_words, report_of
+from caslie_model.config.evaluation import OF_SERVERS
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.samples import Sample, first_by_hash
 from caslie_model.errors import ConfigError
@@ -54,6 +56,7 @@ def decide_by_utility(config: JudgeConfig, items: Sequence[JudgedCaption], root:
             "judge=utility learns from rows of train and validation, and there are no captions of them among "
             f"{', '.join(config.splits)}; caption and judge these splits too"
         )
+    _warn_of_training(config.judges[0])
     teaching = _teaching(config, items)
     answers, asked = _answers(config, _asked_about(config, items), root)
     measured = {
@@ -165,12 +168,12 @@ def _taught(
     folds: Folds,
 ) -> list[Predictor]:
     """Return the predictor of each fold, taught by captions with an effect; each sample counts once."""
-    of_sample = Counter(place[0] for place in measured)
+    effects = {place: utility for place, utility in measured.items() if abs(utility) > LEAST_EFFECT}
+    of_sample = Counter(place[0] for place in effects)
     predictors = cross_fit(
         [
             Lesson(known[place], utility > 0, folds.of[place[0]], 1 / of_sample[place[0]])
-            for place, utility in sorted(measured.items())
-            if abs(utility) > LEAST_EFFECT
+            for place, utility in sorted(effects.items())
         ],
         config.folds,
     )
@@ -181,6 +184,15 @@ def _taught(
             f"right answer: {reasons[0]}"
         )
     return predictors
+
+
+def _warn_of_training(model: str) -> None:
+    """Say that a model that was trained here may know the right answers of its training rows."""
+    if not model.startswith(OF_SERVERS) and model_kind(model) == "trained":
+        say(
+            f"warning: {judge_name(model)} was trained: where it was on rows that it judges, it knows their answers, "
+            "and captions of training are chosen by what captions of test are not; take a base model"
+        )
 
 
 def _asked_about(config: JudgeConfig, items: Sequence[JudgedCaption]) -> Sequence[JudgedCaption]:

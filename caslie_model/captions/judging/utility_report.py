@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.captions.judging.decisions import Decision, JudgedCaption, Place
 from caslie_model.captions.judging.utility_folds import Folds, largest_share
+from mmecinstruct.schemas.samples import SPLITS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,6 +82,8 @@ def in_words(report: Mapping[str, Any]) -> Iterator[str]:
             f"{gains['all']:+.3f}, of the kept {gains['kept']:+.3f}, by the right answer "
             f"{gains['by_right_answer']:+.3f}"
         )
+        shares = report["kept"][task]
+        yield f"{task}: kept {', '.join(f'{shares[split]:.2f} of {split}' for split in SPLITS if split in shares)}"
     quality = report["predictor"]
     if quality["auc"] is None:
         yield "whether the predictor is better than chance cannot be told: too few captions help, or harm"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,3 +77,11 @@ def test_wrong_fields_of_a_section_are_named(tmp_path: Path) -> None:
 def test_other_presets_are_none_of_captions(name: str) -> None:
     with pytest.raises(ConfigError, match="give a YAML file or one of captions-paper, captions-server"):
         with_preset(name, "caption", {})
+
+
+def test_a_choice_by_right_answers_is_named_so() -> None:
+    given: dict[str, Any] = {"data": "d", "captions": "made", "judges": ["tiny"]}
+    assert judge_config(**given, judge="gold", name="gold-135m").folder == "gold-135m"
+    for judge, name in (("gold", "best"), ("utility", "gold"), ("vote", "golden")):
+        with pytest.raises(ConfigError, match="begin with gold"):
+            judge_config(**given, judge=judge, name=name)

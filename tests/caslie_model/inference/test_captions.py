@@ -227,3 +227,16 @@ def test_what_was_answered_is_scored_and_compared_without_captions(
     found = caslie_model.compare(own, plain)
     models = [each["model"] for each in found.content["models"]]
     assert models == ["tiny (likelihood, captions made)", "tiny (likelihood)"]
+
+
+def test_figures_of_captions_by_right_answers_say_so(evaluated: Callable[..., Path], tmp_path: Path) -> None:
+    """An ablation must not be taken for a result."""
+    caslie_model.judge("made", tmp_path / "data", judge="all")
+    kept = tmp_path / "data" / "captions" / "made" / "kept"
+    shutil.copytree(kept / "all", kept / "gold-135m")
+    folders = [evaluated(name, captions=f"made/{name}") for name in ("gold-135m", "all")]
+    said = [(folder / "metrics.md").read_text() for folder in folders]
+    assert "chosen by the right answers (an ablation, no result)" in said[0]
+    assert "right answers" not in said[1]
+    models = [each["model"] for each in caslie_model.compare(*folders).content["models"]]
+    assert ["chosen by the right answers" in model for model in models] == [True, False]

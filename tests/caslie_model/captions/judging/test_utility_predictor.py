@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from caslie_model.captions.judging import utility
+from caslie_model.captions.judging.ask_judge import JudgeAnswers
 from caslie_model.captions.judging.decisions import Decision, JudgedCaption
-from caslie_model.captions.judging.utility import effect_of, utility_of, utility_questions
+from caslie_model.captions.judging.utility import decide_by_utility, effect_of, utility_of, utility_questions
 from caslie_model.captions.judging.utility_features import Answers, features_of
 from caslie_model.captions.judging.utility_folds import Folds, fold_samples
 from caslie_model.captions.judging.utility_predictor import LEAST_ROWS, Lesson, cross_fit, fit_predictor
 from caslie_model.captions.judging.utility_report import in_words, report_of
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.samples import Groups, InputField, Sample
+from caslie_model.inference.questions import Question
 
 
 def sample(name: str, output: str = "A", **changes: object) -> Sample:
@@ -214,6 +220,7 @@ def test_the_report_of_a_predictor_that_knows() -> None:
         "category_classification": {"helpful": 20, "harmful": 20, "redundant": 0, "useless": 0}
     }
     assert report["kept"] == {"category_classification": {"train": 0.5}}
+    assert "category_classification: kept 0.50 of train" in in_words(report)
     assert report["utility"] == {
         "category_classification": {"all": -0.5, "kept": 0.5, "by_right_answer": 0.5}
     }
@@ -236,3 +243,95 @@ def test_the_report_says_that_a_predictor_knows_nothing() -> None:
 def test_the_report_of_captions_that_all_help() -> None:
     report = reported({"a": 0.8, "b": 0.9}, {"a": True, "b": True})
     assert "cannot be told" in list(in_words(report))[-1]
+
+
+def guessed(config: JudgeConfig, model: str, questions: Sequence[Question], *_: object) -> JudgeAnswers:
+    """Answers of a judge that guesses from the text, and believes a caption that names a label."""
+    answers: list[Mapping[str, Any] | None] = []
+    for each in questions:
+        generator = random.Random(f"{each.sample.id} {each.sample.captions}")
+        named = " ".join(filter(None, each.sample.captions)).split()[:1]
+        answers.append(
+            {"scores": {label: generator.gauss(3 * (label in named), 1) for label in each.sample.labels}}
+        )
+    return JudgeAnswers(answers, {})
+
+
+@pytest.fixture
+def guesser(monkeypatch: pytest.MonkeyPatch) -> JudgeConfig:
+    monkeypatch.setattr(utility, "judge_answers", guessed)
+    return JudgeConfig(data="d", captions="planted", judges=("random:tiny",))
+
+
+def test_answers_of_a_group_change_no_decision_about_it(guesser: JudgeConfig) -> None:
+    """Not those of the other rows of its product, query or user either; but those of other groups do."""
+    rows = [
+        sample(
+            f"{split}-{number:03}",
+            "AB"[number % 2],
+            split=split,
+            groups=Groups(
+                (f"p{number // 2}",),
+                user=f"u{number}" if number % 3 else None,
+                query=f"q{number // 4}",
+            ),
+        )
+        for split, count in (("train", 120), ("validation", 40), ("test", 60))
+        for number in range(count)
+    ]
+
+    # Two of three captions name the right label, the third, a longer one, the other label.
+    texts = {
+        row.id: f"{'BA'['AB'.index(row.output)]} says a friend of mine" if number % 3 == 1 else row.output
+        for number, row in enumerate(rows)
+    }
+
+    def decided(rows: Sequence[Sample]) -> dict[str, Decision]:
+        found = decide_by_utility(guesser, [caption(row, texts[row.id]) for row in rows], Path("unused")).of
+        return {name: replace(each, utility=None, effect=None) for (name, _), each in found.items()}
+
+    folds = fold_samples(rows, guesser.folds, guesser.seed)
+    before = decided(rows)
+    assert len({each.score for each in before.values()}) > 100
+    for name in ("train-000", "validation-013", "test-020"):
+        group = {row.id for row in rows if folds.group[row.id] == folds.group[name]}
+        assert len(group) > 4
+        after = decided(
+            [replace(row, output="BA"["AB".index(row.output)]) if row.id in group else row for row in rows]
+        )
+        assert {each: after[each] for each in group} == {each: before[each] for each in group}
+        assert after != before
+    tested = [replace(row, output="A") if row.split == "test" else row for row in rows]
+    assert decided(tested) == before
+
+
+def test_each_sample_counts_once_whatever_captions_change_nothing(
+    guesser: JudgeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        sample(f"s{number:02}", image_roles=("history 1", "history 2", "history 3")) for number in range(40)
+    ]
+    items = [caption(row, f"caption {place}", place) for row in rows for place in range(3)]
+    seen: list[Lesson] = []
+
+    def kept(found: Sequence[Lesson], count: int) -> list[Any]:
+        seen.extend(found)
+        return list(cross_fit(found, count))
+
+    monkeypatch.setattr(utility, "cross_fit", kept)
+    monkeypatch.setattr(utility, "LEAST_EFFECT", 1.0)
+    decide_by_utility(guesser, items, Path("unused"))
+    assert 0 < len(seen) < len(items)
+    assert math.fsum(each.weight for each in seen) == pytest.approx(round(sum(each.weight for each in seen)))
+
+
+def test_a_judge_that_was_trained_is_warned_of(
+    guesser: JudgeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may know the answers of its training rows: what it holds for likely is no fact of the text then."""
+    items = [caption(sample(f"s{number}")) for number in range(20)]
+    decide_by_utility(guesser, items, tmp_path)
+    assert "was trained" not in capsys.readouterr().err
+    (tmp_path / "config.yaml").touch()
+    decide_by_utility(guesser.model_copy(update={"judges": (str(tmp_path),)}), items, tmp_path)
+    assert "was trained" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from caslie_model.backbones.language_model import locate
+from caslie_model.captions.judging.ask_judge import distinguishing_starts
 from caslie_model.captions.judging.decisions import JudgedCaption
 from caslie_model.captions.judging.run import REPORT, estimate_judging, judge
 from caslie_model.captions.judging.usefulness import usefulness_question
@@ -218,6 +219,23 @@ def test_a_refused_question_is_an_abstention_and_asked_again(
         refuses, before = False, len(server.asked)
         assert judge(asked).kept == {CC: 4}
         assert len(server.asked) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("yes", "no", "length"),
+    [
+        ((5, 9), (6, 9), 1),
+        # A blank of its own before each word.
+        ((1, 5, 9), (1, 6, 9), 2),
+        ((1, 5, 9), (1, 5, 7, 9), 3),
+        # A tokenizer that knows neither word: no more than that they are equal.
+        ((0, 9), (0, 9), 2),
+    ],
+)
+def test_labels_end_with_the_first_token_that_differs(
+    yes: tuple[int, ...], no: tuple[int, ...], length: int
+) -> None:
+    assert distinguishing_starts({"yes": yes, "no": no}) == {"yes": yes[:length], "no": no[:length]}
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
