@@ -7,7 +7,7 @@ general caption is rewritten by the templates of the tasks too, which then show 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -64,8 +64,7 @@ def caption_prompt(
 
     kind, _, item = role.partition(" ")
     fields = {field.name: field.texts for field in sample.fields}
-    # Without their numbers: of one purchase in many histories one caption is enough.
-    entries = tuple(_NUMBER.sub("", text) for text in fields.get("", ()))
+    entries = without_numbers(fields.get("", ()))
     if kind == "history":
         own = entries[int(item) - 1] if item.isdecimal() and 0 < int(item) <= len(entries) else ""
     elif kind == "option":
@@ -110,6 +109,15 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 @cache
 def _template(task: str) -> Any:
     return compiled(f"captions/{task}.j2")
+
+
+def without_numbers(entries: Iterable[str]) -> tuple[str, ...]:
+    """Return the entries of a history without their numbers: a purchase is asked about once, in whatever history.
+
+    Args:
+        entries: Such as `3rd: red mug`.
+    """
+    return tuple(_NUMBER.sub("", text) for text in entries)
 
 
 def within_words(text: str, max_words: int) -> str:

@@ -35,11 +35,11 @@ from caslie_model.captions.requests import (
 )
 from caslie_model.captions.sidecar import (
     check_captions_are_of,
-    kept_captions,
     settings_fingerprint,
     write_captions,
 )
 from caslie_model.config.captions import CaptionConfig
+from caslie_model.data.captions import read_captions
 from caslie_model.data.image_bytes import SpooledImages, spool_images
 from caslie_model.data.samples import Sample
 from caslie_model.errors import ConfigError
@@ -257,7 +257,10 @@ def _write(
 ) -> int:
     """Write the captions of a split: those of the run, and earlier ones of other samples. Return those of the run."""
     chosen = {sample.id: sample for sample in part.samples}
-    earlier = kept_captions(file, set(part.ids) - set(chosen))
+    others = set(part.ids) - set(chosen)
+    earlier: Mapping[str, Sequence[Mapping[str, Any]]] = {}
+    if others and file.is_file():
+        earlier = read_captions(run.root, run.folder.name, part.task, part.split, others).rows
     rows: list[Mapping[str, Any]] = []
     count = 0
     for name in part.ids:

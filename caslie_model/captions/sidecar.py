@@ -1,4 +1,4 @@
-"""Captions on disk: Parquet files beside a dataset's samples."""
+"""Captions and decisions about them, written: Parquet files beside a dataset's samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from caslie_model.errors import RunError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import fingerprint
-from mmecinstruct.schemas.captions import CAPTIONS, PROVENANCE_KEY
+from mmecinstruct.schemas.captions import CAPTIONS, JUDGED_KEY, KEPT, PROVENANCE_KEY
 
 
 def check_captions_are_of(path: Path, provenance: Mapping[str, Any], later: Collection[str] = ()) -> None:
@@ -42,28 +42,6 @@ def check_captions_are_of(path: Path, provenance: Mapping[str, Any], later: Coll
         )
 
 
-def kept_captions(path: Path, ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of captions that are there, by sample id.
-
-    Args:
-        path: The file, or none.
-        ids: The samples whose rows are returned.
-
-    Raises:
-        RunError: If the file is damaged.
-    """
-    if not path.is_file():
-        return {}
-    rows: dict[str, list[dict[str, Any]]] = {}
-    try:
-        for row in pq.read_table(path, schema=CAPTIONS).to_pylist():
-            if row["sample_id"] in ids:
-                rows.setdefault(row["sample_id"], []).append(row)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise RunError(f"{path} is damaged ({error}); give another name, or --overwrite") from None
-    return rows
-
-
 def write_captions(path: Path, rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]) -> None:
     """Write captions atomically; the same rows give the same bytes.
 
@@ -72,9 +50,30 @@ def write_captions(path: Path, rows: Sequence[Mapping[str, Any]], provenance: Ma
         rows: With the columns of `CAPTIONS`.
         provenance: All that they depend on; kept in the file.
     """
-    schema = CAPTIONS.with_metadata({PROVENANCE_KEY: json.dumps(provenance, sort_keys=True)})
+    _write(path, rows, CAPTIONS, PROVENANCE_KEY, provenance)
+
+
+def write_decisions(path: Path, rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]) -> None:
+    """Write decisions about captions atomically; the same rows give the same bytes.
+
+    Args:
+        path: The file.
+        rows: With the columns of `KEPT`.
+        provenance: All that they depend on; kept in the file.
+    """
+    _write(path, rows, KEPT, JUDGED_KEY, provenance)
+
+
+def _write(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    schema: pa.Schema,
+    key: bytes,
+    provenance: Mapping[str, Any],
+) -> None:
+    told = schema.with_metadata({key: json.dumps(dict(provenance), sort_keys=True)})
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=told), sink, compression="zstd")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, sink.getvalue().to_pybytes())
 

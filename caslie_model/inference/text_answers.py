@@ -46,5 +46,6 @@ def _generated(
         inputs = prompt_inputs(
             loaded.model, prompts, loaded.tokenizer.eos_token_id, loaded.device, max_new_tokens
         )
-        del inputs["position_ids"]  # generate counts them itself, from the mask
+        # `generate` counts them itself, from the mask.
+        del inputs["position_ids"]
         return greedy_tokens(loaded.model, inputs, [max_new_tokens] * len(prompts))

@@ -5,7 +5,6 @@ captions/<name>/judges/<model>-<settings>/predictions.jsonl    answers by the fi
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from caslie_model.inference.questions import Prediction, Predictor, Prepared, Qu
 from caslie_model.inference.server import ServerPredictor, open_server
 from caslie_model.inference.server_messages import ChatRequest
 from caslie_model.inference.server_replies import TokenUsage
+from caslie_model.inference.token_estimates import estimated_tokens
 from caslie_model.runtime.console import say
 from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.schemas.captions import CAPTIONS_FOLDER
@@ -39,8 +39,6 @@ from mmecinstruct.schemas.captions import CAPTIONS_FOLDER
 JUDGES_FOLDER = "judges"
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 _SERVER_SETTINGS = ("server", "prices", "write_batch", "read_batch")
-# Of English in the usual tokenizers.
-_BYTES_PER_TOKEN = 4
 # Of a predictor's provenance, whole texts: their fingerprint says enough.
 _TEXTS = ("user_template", "plain_template", "chat_template")
 
@@ -140,7 +138,7 @@ def estimate_questions(
 
     Returns:
         `questions` and how many are `distinct`. Of a server also how many are `answered` already, and of the others
-        the `tokens` of their prompts, four bytes each, and the `money` where there are prices; of a model that is
+        the `tokens` of their prompts, an estimate, and the `money` where there are prices; of a model that is
         loaded here these are None.
 
     Raises:
@@ -155,7 +153,8 @@ def estimate_questions(
     prepared = {each.fingerprint: each for each in server.prepare(questions)}
     known = read_records(_folder(asked, {**server.provenance, "scoring": scoring}))
     missing = [each.request for key, each in prepared.items() if (key, "") not in known]
-    used = TokenUsage(sum(map(_prompt_tokens, missing)), sum(request.max_tokens for request in missing))
+    prompts = estimated_tokens(map(_characters, missing), (), 0, 0).prompt
+    used = TokenUsage(prompts, sum(request.max_tokens for request in missing))
     price = server.spending.price
     return {
         **counts,
@@ -166,9 +165,8 @@ def estimate_questions(
     }
 
 
-def _prompt_tokens(request: ChatRequest) -> int:
-    texts = (part for turn in request.turns for part in turn.parts if isinstance(part, str))
-    return math.ceil(sum(len(text.encode("utf-8", "replace")) for text in texts) / _BYTES_PER_TOKEN)
+def _characters(request: ChatRequest) -> int:
+    return sum(len(part) for turn in request.turns for part in turn.parts if isinstance(part, str))
 
 
 def judge_name(model: str) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caslie_model.captions.judging.ask_judge import estimate_questions
@@ -21,6 +20,7 @@ from caslie_model.captions.judging.decisions import Decision, Decisions, JudgedC
 from caslie_model.captions.judging.usefulness import usefulness_question
 from caslie_model.captions.judging.utility import decide_by_right_answer, decide_by_utility, utility_questions
 from caslie_model.captions.judging.votes import check_judges, decide_by_vote
+from caslie_model.captions.sidecar import write_decisions
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.captions import captions_root, read_captions
 from caslie_model.data.samples import read_samples
@@ -34,7 +34,6 @@ from mmecinstruct.core.output_folder import CAPTION, check_output, claim_output
 from mmecinstruct.schemas.captions import (
     CAPTIONS_FOLDER,
     JUDGED_KEY,
-    KEPT,
     KEPT_FOLDER,
     caption_fingerprint,
     captions_path,
@@ -255,10 +254,6 @@ def _write(
                 "effect": decision.effect,
             }
         )
-    schema = KEPT.with_metadata({JUDGED_KEY: json.dumps(dict(decisions.provenance), sort_keys=True)})
     for path, found in rows.items():
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(found, schema=schema), sink, compression="zstd")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, sink.getvalue().to_pybytes())
+        write_decisions(path, found, decisions.provenance)
     return tuple(rows)

@@ -10,11 +10,10 @@ images of their own. Equal questions of several samples are asked once.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 
 from caslie_model.captions.judging.decisions import JudgedCaption
-from caslie_model.captions.prompts import MAX_CHARACTERS, MAX_HISTORY
+from caslie_model.captions.prompts import MAX_CHARACTERS, MAX_HISTORY, without_numbers
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.inference.questions import Question
 from mmecinstruct.core.templating import compiled, rendered
@@ -22,7 +21,6 @@ from mmecinstruct.core.templating import compiled, rendered
 # Raised whenever the template, or what fills it, asks another thing than before.
 TEMPLATE_VERSION = 2
 _TEMPLATE = "judging/vote.j2"
-_NUMBER = re.compile(r"^\d+(?:st|nd|rd|th): ")
 # Of a question of the shop's, the texts that a captioner is not given either.
 _LEFT_OUT = ("document",)
 
@@ -83,8 +81,7 @@ def _context(sample: Sample, role: str) -> Iterator[InputField]:
 
 
 def _of_history(sample: Sample, entries: tuple[str, ...], kind: str, name: str) -> Iterator[InputField]:
-    # Without their numbers: a purchase in many histories is judged once.
-    bought = [_NUMBER.sub("", text) for text in entries]
+    bought = without_numbers(entries)
     own = sample.options.get(name, "") if kind == "option" else ""
     if kind == "history" and name.isdecimal() and 0 < int(name) <= len(bought):
         own = bought[int(name) - 1]

@@ -76,13 +76,12 @@ def decide_by_utility(config: JudgeConfig, items: Sequence[JudgedCaption], root:
         for place, features in known.items()
     }
     decided = {
-        item.place: Decision(
-            scores.get(item.place, 0.0) > config.threshold,
+        item.place: _decision(
+            config,
+            item,
             scores.get(item.place),
-            utility=measured.get(item.place),
-            effect=None
-            if item.place not in measured
-            else effect_of(measured[item.place], answers[item.place], item.sample.output),
+            measured.get(item.place),
+            answers.get(item.place),
         )
         for item in items
     }
@@ -158,6 +157,21 @@ def effect_of(utility: float, answers: Answers, right: str) -> str:
     if abs(utility) > LEAST_EFFECT:
         return "helpful" if utility > 0 else "harmful"
     return "redundant" if most_likely(answers.alone) == right else "useless"
+
+
+def _decision(
+    config: JudgeConfig,
+    item: JudgedCaption,
+    score: float | None,
+    utility: float | None,
+    answers: Answers | None,
+) -> Decision:
+    effect = None
+    if utility is not None and answers is not None:
+        effect = effect_of(utility, answers, item.sample.output)
+    # A caption about which the model gave no likelihoods has no score.
+    kept = score is not None and score > config.threshold
+    return Decision(kept, score, utility=utility, effect=effect)
 
 
 def _taught(
