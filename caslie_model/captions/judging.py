@@ -175,7 +175,8 @@ def read_judged(config: JudgeConfig, root: Path) -> list[JudgedCaption]:
             rows = read_captions(root, config.captions, task, split).rows
             samples = {sample.id: sample for sample in read_samples(config.data, task, split)}
             for name, found in rows.items():
-                if name not in samples or tuple(row["role"] for row in found) != samples[name].image_roles:
+                places = [(row["position"], row["role"]) for row in found]
+                if name not in samples or places != [*enumerate(samples[name].image_roles)]:
                     raise DatasetError(
                         f"captions '{config.captions}' of sample {name} ({task}/{split}) are of another dataset, or of "
                         "other images; run `caslie_model caption` again"
@@ -212,17 +213,24 @@ def _decide(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> 
 
 def _tell_others(folder: Path, written: Sequence[Path]) -> None:
     """Say which earlier decisions of this name are left that were made in another way."""
-    made = (pq.read_schema(written[0]).metadata or {}).get(JUDGED_KEY)
+    made = _made(written[0])
     others = [
-        file.name
-        for file in sorted(folder.glob("*.parquet"))
-        if file not in written and (pq.read_schema(file).metadata or {}).get(JUDGED_KEY) != made
+        file.name for file in sorted(folder.glob("*.parquet")) if file not in written and _made(file) != made
     ]
     if others:
         say(
             f"warning: {folder} also holds {', '.join(others)}, decided in another way: judge these tasks and splits "
             "again, or give another name"
         )
+
+
+def _made(file: Path) -> bytes | None:
+    """Return what decisions say of themselves, None where nothing can be read."""
+    try:
+        told: bytes | None = (pq.read_schema(file).metadata or {}).get(JUDGED_KEY)
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+    return told
 
 
 def _copy_captions(config: JudgeConfig, items: Sequence[JudgedCaption], source: Path, root: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from caslie_model.data.captions import rows_of_file
 from caslie_model.errors import RunError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import fingerprint
@@ -31,10 +32,12 @@ def check_captions_are_of(path: Path, provenance: Mapping[str, Any], later: Coll
         return
     try:
         found = json.loads((pq.read_schema(path).metadata or {})[PROVENANCE_KEY])
-        names = {*found, *provenance} - set(later)
-        other = sorted(name for name in names if found.get(name) != provenance.get(name))
-    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
-        raise RunError(f"{path} is damaged; give another name, or --overwrite") from None
+    except (OSError, KeyError, ValueError, RecursionError, pa.ArrowException):
+        found = None
+    if not isinstance(found, dict):
+        raise RunError(f"{path} is damaged; give another name, or --overwrite")
+    names = {*found, *provenance} - set(later)
+    other = sorted(name for name in names if found.get(name) != provenance.get(name))
     if other:
         raise RunError(
             f"{path} holds captions of another model or other settings ({', '.join(other)} differ); give another "
@@ -56,10 +59,9 @@ def kept_captions(path: Path, ids: Collection[str]) -> dict[str, list[dict[str, 
         return {}
     rows: dict[str, list[dict[str, Any]]] = {}
     try:
-        for row in pq.read_table(path, schema=CAPTIONS).to_pylist():
-            if row["sample_id"] in ids:
-                rows.setdefault(row["sample_id"], []).append(row)
-    except (OSError, ValueError, pa.ArrowException) as error:
+        for row in rows_of_file(path, CAPTIONS, ids):
+            rows.setdefault(row["sample_id"], []).append(row)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise RunError(f"{path} is damaged ({error}); give another name, or --overwrite") from None
     return rows
 

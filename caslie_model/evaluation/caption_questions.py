@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from caslie_model.config.caption_quality import CaptionQualityConfig
+from caslie_model.data.captions import rows_of_file
 from caslie_model.data.catalogue import ROLE_OF_OTHERS, Catalogue, catalogue_id
 from caslie_model.data.own_samples import LETTERS, OWN
 from caslie_model.data.samples import InputField, Sample, read_columns
@@ -197,8 +197,8 @@ def read_caption_rows(path: Path) -> list[Row]:
         RunError: If it is damaged.
     """
     try:
-        return pq.read_table(path, schema=CAPTIONS).to_pylist()
-    except (OSError, ValueError, pa.ArrowException) as error:
+        return rows_of_file(path, CAPTIONS)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise RunError(f"{path} is damaged ({error}); caption the images again, with --overwrite") from None
 
 
