@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from caslie_model.captions.asking import estimate_questions
 from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption
+from caslie_model.captions.run import LOG
 from caslie_model.captions.usefulness import usefulness_question
 from caslie_model.captions.utility import decide_by_right_answer, decide_by_utility, utility_questions
 from caslie_model.captions.votes import check_judges, decide_by_vote
@@ -154,6 +155,12 @@ def judged_roots(config: JudgeConfig) -> tuple[Path, Path]:
     if config.out.resolve() == source.resolve():
         return source, source
     check_output(config.out, CAPTION, [config.data, source])
+    # Only captioning writes a log: what judging copies there may be copied again.
+    if (config.out / CAPTIONS_FOLDER / config.captions / LOG).exists():
+        raise ConfigError(
+            f"out={config.out} has captions '{config.captions}' of its own, which those of {source} would replace; "
+            f"give captions_from={config.out} to judge them, or another out"
+        )
     return source, config.out
 
 

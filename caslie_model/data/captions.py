@@ -25,6 +25,9 @@ from mmecinstruct.schemas.captions import (
     parse_choice,
 )
 
+# More is damage, not a caption.
+MAX_CAPTION_CHARACTERS = 100_000
+
 
 @dataclass(frozen=True)
 class CaptionFile:
@@ -262,6 +265,10 @@ def rows_of_file(path: Path, schema: Any, ids: Collection[str] | None = None) ->
     table = pq.read_table(path).select(schema.names).cast(schema)
     if ids is not None:
         table = table.filter(pc.is_in(table["sample_id"], pa.array(sorted(ids), pa.string())))
+    if "caption" in schema.names:
+        longest = pc.max(pc.utf8_length(table["caption"])).as_py() or 0
+        if longest > MAX_CAPTION_CHARACTERS:
+            raise ValueError(f"a caption has {longest:,} characters, at most {MAX_CAPTION_CHARACTERS:,}")
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
