@@ -63,9 +63,9 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
         too_long += sum(len(value) > _LONGEST_VALUE for value in words.values())
         known = products.setdefault(name, {})
         for attribute, value in words.items():
-            if 0 < len(value) <= _LONGEST_VALUE:
-                if known.setdefault(attribute, value).casefold() != value.casefold():
-                    contradicting.add((name, attribute))
+            is_value = 0 < len(value) <= _LONGEST_VALUE
+            if is_value and known.setdefault(attribute, value).casefold() != value.casefold():
+                contradicting.add((name, attribute))
     for name, attribute in contradicting:
         del products[name][attribute]
     if contradicting:
