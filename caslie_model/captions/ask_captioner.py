@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from caslie_model.captions.captioner import Captioner, CaptionReply, CaptionRequest
+from caslie_model.captions.prompts import on_one_line
 from caslie_model.data.answers import without_reasoning
 from caslie_model.data.image_bytes import ImageBytes
 from caslie_model.data.images import decode_image
@@ -54,7 +55,7 @@ def ask_missing(
             for group in replies:
                 kept = []
                 for request, reply in group:
-                    text = " ".join((without_reasoning(reply.text or "") or "").split())
+                    text = on_one_line(without_reasoning(reply.text or "") or "")
                     if text:
                         kept.append(_record(request, name, text, reply))
                         continue
@@ -70,6 +71,19 @@ def ask_missing(
         if captioner.unrecorded_cost:
             log.append([_cost_record(log, 0, captioner.unrecorded_cost)])
     return failed
+
+
+def forget_empty(log: PredictionFile) -> None:
+    """Forget records without a caption, which a damaged log may hold: they are asked again.
+
+    Args:
+        log: The log; what requests without a caption cost still counts.
+    """
+    log.records = {
+        key: record
+        for key, record in log.records.items()
+        if key[1].startswith(_COST) or on_one_line(record["prediction"] or "")
+    }
 
 
 def prompt_fingerprint(name: str, prompt: str) -> str:

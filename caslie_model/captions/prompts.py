@@ -7,6 +7,7 @@ general caption is rewritten by the templates of the tasks too, which then show 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -24,6 +25,10 @@ REWRITING_VERSION = 2
 MAX_CHARACTERS = 1000
 # Of a history, the last ones.
 MAX_HISTORY = 5
+# Characters of a word; few languages have longer ones on average.
+_LONGEST_WORD = 20
+# Between letters of some scripts, and within emoji.
+_JOINERS = "\u200c\u200d"
 _NUMBER = re.compile(r"^\d+(?:st|nd|rd|th): ")
 
 
@@ -120,16 +125,39 @@ def without_numbers(entries: Iterable[str]) -> tuple[str, ...]:
     return tuple(_NUMBER.sub("", text) for text in entries)
 
 
+def on_one_line(text: str) -> str:
+    """Return a text on one line, without characters that control a terminal or the direction of the text around them.
+
+    Args:
+        text: What a captioner wrote.
+    """
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    # Halves of characters are none that a file can hold.
+    shown = "".join(
+        one for one in line if one in _JOINERS or unicodedata.category(one) not in ("Cc", "Cf", "Cs")
+    )
+    return " ".join(shown.split())
+
+
 def within_words(text: str, max_words: int) -> str:
     """Return a caption on one line and within its limit: cut behind its last whole sentence, else behind a word.
 
     Args:
         text: What the captioner wrote.
-        max_words: Words at most.
+        max_words: Words at most. Where words are long, or there are no blanks, 20 characters are a word.
     """
-    words = text.split()
-    if len(words) <= max_words:
-        return " ".join(words)
-    kept = words[:max_words]
-    ends = [number for number, word in enumerate(kept, 1) if word.rstrip("\"')").endswith((".", "!", "?"))]
-    return " ".join(kept[: ends[-1]] if ends else kept)
+    words = on_one_line(text).split()
+    caption = " ".join(words)
+    if len(words) > max_words:
+        kept = words[:max_words]
+        ends = [
+            number for number, word in enumerate(kept, 1) if word.rstrip("\"')").endswith((".", "!", "?"))
+        ]
+        caption = " ".join(kept[: ends[-1]] if ends else kept)
+    longest = max_words * _LONGEST_WORD
+    if len(caption) > longest:
+        whole, _, cut = caption[:longest].rpartition(" ")
+        caption = whole or cut
+    return caption

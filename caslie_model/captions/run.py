@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from caslie_model.captions.ask_captioner import ask_missing
+from caslie_model.captions.ask_captioner import ask_missing, forget_empty
 from caslie_model.captions.captioner import Captioner, CaptionRequest, captioner_name, folder_name
 from caslie_model.captions.open_captioner import (
     captioner_provenance,
@@ -50,6 +50,7 @@ from caslie_model.runtime.processes import process_count
 from mmecinstruct.core.disk_errors import check_can_write
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.output_folder import CAPTION, claim_output
+from mmecinstruct.dataset.captions import is_captions_path
 from mmecinstruct.schemas.captions import CAPTIONS_FOLDER, captions_path
 
 LOG = "log.jsonl"
@@ -110,6 +111,7 @@ def caption(config: CaptionConfig, overwrite: bool = False) -> CaptionResult:
         files = [root / captions_path(folder.name, part.task, part.split) for part in parts]
         with open_log(folder / LOG) as log:
             run.check_earlier(provenance, overwrite, log)
+            forget_empty(log)
             asked = run.first(captioner, provenance, log)
             if config.two_step is not None:
                 del captioner
@@ -173,7 +175,7 @@ class _Run:
 
     def check_earlier(self, provenance: Mapping[str, Any], overwrite: bool, log: PredictionFile) -> None:
         """Check that earlier captions are of the same captioner, or forget them."""
-        for file in sorted(self.folder.glob("*.parquet")):
+        for file in self._files():
             if overwrite:
                 file.unlink()
             else:
@@ -181,6 +183,14 @@ class _Run:
                 check_captions_are_of(file, provenance, later=("rewriter",))
         if overwrite:
             log.clear()
+
+    def _files(self) -> list[Path]:
+        """Return the captions' files that are there, and no others, which are not ours to delete."""
+        return [
+            file
+            for file in sorted(self.folder.glob("*.parquet"))
+            if is_captions_path(f"{CAPTIONS_FOLDER}/{self.folder.name}/{file.name}")
+        ]
 
     def first(self, captioner: Captioner, provenance: Mapping[str, Any], log: PredictionFile) -> Asked:
         """Have images captioned; return what was asked."""
@@ -203,7 +213,7 @@ class _Run:
             return general, dict(provenance)
         rewriter = open_rewriter(step, self.spool)
         whole = {**provenance, "rewriter": rewriter_provenance(step, rewriter)}
-        for file in sorted(self.folder.glob("*.parquet")):
+        for file in self._files():
             check_captions_are_of(file, whole)
         asked = rewriting_requests(
             step,

@@ -31,10 +31,12 @@ def check_captions_are_of(path: Path, provenance: Mapping[str, Any], later: Coll
         return
     try:
         found = json.loads((pq.read_schema(path).metadata or {})[PROVENANCE_KEY])
-        names = {*found, *provenance} - set(later)
-        other = sorted(name for name in names if found.get(name) != provenance.get(name))
-    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
-        raise RunError(f"{path} is damaged; give another name, or --overwrite") from None
+    except (OSError, KeyError, ValueError, RecursionError, pa.ArrowException):
+        found = None
+    if not isinstance(found, dict):
+        raise RunError(f"{path} is damaged; give another name, or --overwrite")
+    names = {*found, *provenance} - set(later)
+    other = sorted(name for name in names if found.get(name) != provenance.get(name))
     if other:
         raise RunError(
             f"{path} holds captions of another model or other settings ({', '.join(other)} differ); give another "

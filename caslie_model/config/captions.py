@@ -161,5 +161,7 @@ class CaptionConfig(Settings):
                 "price_input and price_output are of one model, and two are asked: give `prices`, a file with both"
             )
         if self.name is not None and not is_captioner_name(self.name):
-            raise ValueError(f"name={self.name}: write up to 64 letters, digits, '-', '_' and '.'")
+            raise ValueError(
+                f"name={self.name}: write up to 64 letters, digits, '-', '_' and '.', and not `none`"
+            )
         return self

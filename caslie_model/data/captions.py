@@ -25,6 +25,9 @@ from mmecinstruct.schemas.captions import (
     parse_choice,
 )
 
+# More is damage, not a caption.
+MAX_CAPTION_CHARACTERS = 100_000
+
 
 @dataclass(frozen=True)
 class CaptionFile:
@@ -254,16 +257,10 @@ def _kept(
 
 def _read(path: Path, schema: Any, key: bytes, command: str, ids: Collection[str] | None) -> CaptionFile:
     import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     provenance = _provenance(path, key, command)
     try:
-        # Given to `read_table`, a schema would fill columns that are missing.
-        table = pq.read_table(path).select(schema.names).cast(schema)
-        if ids is not None:
-            table = table.filter(pc.is_in(table["sample_id"], pa.array(sorted(ids), pa.string())))
-        found = table.to_pylist()
+        found = rows_of_file(path, schema, ids)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise _damaged(path, command, error) from error
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -272,6 +269,33 @@ def _read(path: Path, schema: Any, key: bytes, command: str, ids: Collection[str
     for each in rows.values():
         each.sort(key=lambda row: row["position"])
     return CaptionFile(rows, provenance)
+
+
+def rows_of_file(path: Path, schema: Any, ids: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a sidecar file, all of whose columns are there once and have the types of its schema.
+
+    Args:
+        path: The file.
+        schema: Its schema; nulls only where that allows them.
+        ids: Of these samples only; None: of all.
+
+    Raises:
+        OSError: If it cannot be read; a ValueError, KeyError or ArrowException if it is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    # Given to `read_table`, a schema would fill columns that are missing.
+    table = pq.read_table(path).select(schema.names).cast(schema)
+    if ids is not None:
+        table = table.filter(pc.is_in(table["sample_id"], pa.array(sorted(ids), pa.string())))
+    if "caption" in schema.names:
+        longest = pc.max(pc.utf8_length(table["caption"])).as_py() or 0
+        if longest > MAX_CAPTION_CHARACTERS:
+            raise ValueError(f"a caption has {longest:,} characters, at most {MAX_CAPTION_CHARACTERS:,}")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def _provenance(path: Path, key: bytes, command: str) -> dict[str, Any]:

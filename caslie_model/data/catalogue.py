@@ -28,7 +28,8 @@ Catalogue = Mapping[str, Mapping[str, str]]
 def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dict[str, dict[str, str]]:
     """Read a catalogue. Rows that cannot be read and values over 100 characters are left out and counted on stderr.
 
-    A semicolon in a value becomes a comma.
+    A semicolon in a value becomes a comma. Of rows of one id each adds what the others lack; where they say different
+    things of an attribute, none of it is known, which is counted too.
 
     Args:
         path: CSV, TSV, JSON lines or Parquet, a product in each row.
@@ -46,6 +47,7 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
     columns = {"id_column": id_column, **{f"attributes: {name}": name for name in attributes}}
     products: dict[str, dict[str, str]] = {}
     unreadable = too_long = 0
+    contradicting: set[tuple[str, str]] = set()
     absent = set(columns.values())
     for _, row in read_rows(path, columns):
         if not isinstance(row, RowError):
@@ -59,7 +61,19 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
             for attribute in attributes
         }
         too_long += sum(len(value) > _LONGEST_VALUE for value in words.values())
-        products[name] = {key: value for key, value in words.items() if 0 < len(value) <= _LONGEST_VALUE}
+        known = products.setdefault(name, {})
+        for attribute, value in words.items():
+            is_value = 0 < len(value) <= _LONGEST_VALUE
+            if is_value and known.setdefault(attribute, value).casefold() != value.casefold():
+                contradicting.add((name, attribute))
+    for name, attribute in contradicting:
+        del products[name][attribute]
+    if contradicting:
+        name, attribute = min(contradicting)
+        say(
+            f"{path}: rows of one id say different things in {len(contradicting)} cases, such as the {attribute} of "
+            f"{name}: left out; give each product one row"
+        )
     if absent:  # also of a table without rows
         columns_by_option = ", ".join(
             f"{column} ({option})" for option, column in columns.items() if column in absent

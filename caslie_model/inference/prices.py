@@ -122,7 +122,7 @@ class Spending:
             usage: The usage in its record.
         """
         for name in ("cost", "cost_of_failed"):
-            cost = (usage or {}).get(name)
+            cost = usage.get(name) if isinstance(usage, Mapping) else None
             if _is_price(cost):
                 self.spent += float(cost)  # type: ignore[arg-type]
 

@@ -85,12 +85,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _check_columns(found: pa.Schema, wanted: pa.Schema, key: bytes, path: str, log: ProblemLog) -> bool:
-    wrong = [
-        f"{field.name} is not {field.type}, is missing or occurs twice"
-        for field in wanted
-        if found.names.count(field.name) != 1 or found.field(field.name).type != field.type
-    ]
-    if wrong:
+    if wrong := _wrong_columns(found, wanted):
         log.add(path, "schema_columns", "; ".join(wrong))
     try:
         told = json.loads((found.metadata or {})[key])
@@ -100,6 +95,14 @@ def _check_columns(found: pa.Schema, wanted: pa.Schema, key: bytes, path: str, l
     if any(map(is_private_path, _texts(told))):
         log.add(path, "path_private", "its metadata holds a path of a machine")
     return not wrong
+
+
+def _wrong_columns(found: pa.Schema, wanted: pa.Schema) -> list[str]:
+    return [
+        f"{field.name} is not {field.type}, is missing or occurs twice"
+        for field in wanted
+        if found.names.count(field.name) != 1 or found.field(field.name).type != field.type
+    ]
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -159,6 +162,9 @@ def _check_decisions(parquet: pq.ParquetFile, path: str, captions: Path, log: Pr
         log.add(path, "captions_missing", f"there are no captions {captions.name} that it could be about")
         return
     columns = ["sample_id", "position", "caption", "fingerprint"]
+    if _wrong_columns(pq.read_schema(captions), CAPTIONS):
+        log.add(path, "captions_damaged", f"the captions {captions.name} that it is about have wrong columns")
+        return
     there = {
         (row["sample_id"], row["position"]): caption_fingerprint(row)
         for row in pq.read_table(captions, columns=columns).to_pylist()

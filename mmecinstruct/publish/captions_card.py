@@ -67,7 +67,9 @@ def _judged(folder: Path, paths: list[str]) -> list[dict[str, Any]]:
         one = found.setdefault(name, {"name": name, "judges": {}, "rules": {}, "kept": 0, "of": 0})
         judges = told.get("judges") if isinstance(told, dict) else None
         for judge in judges if isinstance(judges, list) else ():
-            one["judges"][str(judge.get("model") if isinstance(judge, dict) else judge)] = None
+            model = judge.get("model") if isinstance(judge, dict) else judge
+            if isinstance(model, str):
+                one["judges"][model] = None
         one["rules"][str(told.get("rule", "")) if isinstance(told, dict) else ""] = None
         one["kept"] += pc.sum(table["kept"]).as_py() or 0
         one["of"] += table.num_rows

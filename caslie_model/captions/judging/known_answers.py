@@ -78,9 +78,9 @@ def known_answers(
         try:
             found = json.loads(file.read_bytes())["settings"]
             provenance = json.loads((file.parent / HEADER).read_bytes())["provenance"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
-        if found != settings:
+        if found != settings or not isinstance(provenance, dict):
             continue
         answers = {record.get("question"): record for record in read_records(file.parent).values()}
         known = [answers.get(question_fingerprint(question)) for question in questions]

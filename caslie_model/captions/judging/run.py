@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caslie_model.captions.judging.ask_judge import estimate_questions
@@ -20,6 +21,7 @@ from caslie_model.captions.judging.decisions import Decision, Decisions, JudgedC
 from caslie_model.captions.judging.usefulness import usefulness_question
 from caslie_model.captions.judging.utility import decide_by_right_answer, decide_by_utility, utility_questions
 from caslie_model.captions.judging.votes import check_judges, decide_by_vote
+from caslie_model.captions.run import LOG
 from caslie_model.captions.sidecar import write_decisions
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.captions import captions_root, read_captions
@@ -153,6 +155,12 @@ def judged_roots(config: JudgeConfig) -> tuple[Path, Path]:
     if config.out.resolve() == source.resolve():
         return source, source
     check_output(config.out, CAPTION, [config.data, source])
+    # Only captioning writes a log: what judging copies there may be copied again.
+    if (config.out / CAPTIONS_FOLDER / config.captions / LOG).exists():
+        raise ConfigError(
+            f"out={config.out} has captions '{config.captions}' of its own, which those of {source} would replace; "
+            f"give captions_from={config.out} to judge them, or another out"
+        )
     return source, config.out
 
 
@@ -175,7 +183,8 @@ def read_judged(config: JudgeConfig, root: Path) -> list[JudgedCaption]:
             rewriter = found_captions.provenance.get("two_step")
             samples = {sample.id: sample for sample in read_samples(config.data, task, split)}
             for name, found in found_captions.rows.items():
-                if name not in samples or tuple(row["role"] for row in found) != samples[name].image_roles:
+                places = [(row["position"], row["role"]) for row in found]
+                if name not in samples or places != [*enumerate(samples[name].image_roles)]:
                     raise DatasetError(
                         f"captions '{config.captions}' of sample {name} ({task}/{split}) are of another dataset, or of "
                         "other images; run `caslie_model caption` again"
@@ -213,17 +222,24 @@ def _decide(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> 
 
 def _tell_others(folder: Path, written: Sequence[Path]) -> None:
     """Say which earlier decisions of this name are left that were made in another way."""
-    made = (pq.read_schema(written[0]).metadata or {}).get(JUDGED_KEY)
+    made = _made(written[0])
     others = [
-        file.name
-        for file in sorted(folder.glob("*.parquet"))
-        if file not in written and (pq.read_schema(file).metadata or {}).get(JUDGED_KEY) != made
+        file.name for file in sorted(folder.glob("*.parquet")) if file not in written and _made(file) != made
     ]
     if others:
         say(
             f"warning: {folder} also holds {', '.join(others)}, decided in another way: judge these tasks and splits "
             "again, or give another name"
         )
+
+
+def _made(file: Path) -> bytes | None:
+    """Return what decisions say of themselves, None where nothing can be read."""
+    try:
+        told: bytes | None = (pq.read_schema(file).metadata or {}).get(JUDGED_KEY)
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+    return told
 
 
 def _copy_captions(config: JudgeConfig, items: Sequence[JudgedCaption], source: Path, root: Path) -> None:

@@ -25,7 +25,7 @@ from caslie_model.captions.judging.utility_report import in_words, report_of
 from caslie_model.config.evaluation import OF_SERVERS
 from caslie_model.config.judging import JudgeConfig
 from caslie_model.data.samples import Sample, first_by_hash
-from caslie_model.errors import ConfigError
+from caslie_model.errors import ConfigError, RunError
 from caslie_model.inference.questions import Question
 from caslie_model.runtime.console import say
 
@@ -246,6 +246,11 @@ def _answers(
         alone = of_text[item.sample.id]
         if alone is not None and shown is not None:
             answers[item.place] = Answers(alone, shown)
+    if not answers and items and config.write_batch is None:
+        raise RunError(
+            f"{judge_name(config.judges[0])} gave no likelihoods of any of {len(items)} captions: nothing is decided, "
+            "and earlier decisions stay; see why above, then run the same again"
+        )
     if len(answers) < len(items) and config.write_batch is None:
         say(
             f"{len(items) - len(answers)} of {len(items)} captions have no likelihoods and are not kept; run again to "

@@ -18,7 +18,7 @@ from caslie_model.captions.judging.ask_judge import judge_answers, judge_name
 from caslie_model.captions.judging.decisions import Decision, Decisions, JudgedCaption
 from caslie_model.captions.judging.usefulness import TEMPLATE_VERSION, usefulness_question
 from caslie_model.config.judging import JudgeConfig
-from caslie_model.errors import ConfigError
+from caslie_model.errors import ConfigError, RunError
 from caslie_model.runtime.console import say
 from mmecinstruct.tasks.task import YES_NO
 
@@ -41,6 +41,7 @@ def decide_by_vote(config: JudgeConfig, items: Sequence[JudgedCaption], root: Pa
 
     Raises:
         ConfigError: If a judge wrote the captions, or there are fewer judges than `least_votes`.
+        RunError: If no judge answered anything.
         MmecError: If a judge cannot be asked.
     """
     check_judges(config, items)
@@ -56,6 +57,11 @@ def decide_by_vote(config: JudgeConfig, items: Sequence[JudgedCaption], root: Pa
         figures.append(_figures(judge_name(model), said, unanswered))
         if config.write_batch is None:
             _warn(figures[-1])
+    if config.write_batch is None and all(each["unanswered"] == len(items) for each in figures):
+        raise RunError(
+            f"{', '.join(each['model'] for each in figures)} answered none of {len(items)} questions: nothing is "
+            "decided, and earlier decisions stay; see why above, then run the same again"
+        )
     by_caption = list(zip(*votes, strict=True))
     decided = {
         item.place: decision(said, config.threshold, config.ties, config.least_votes)

@@ -67,6 +67,16 @@ class TestTheCatalogue:
             read_catalogue(tmp_path / "a.xlsx", "sku", ("colour",))
 
 
+def test_rows_of_one_id_add_to_each_other_and_contradictions_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "catalogue.csv"
+    path.write_text("sku,colour,size\na,red,\na,Red,small\nb,red,large\nb,blue,large\nb,red,large\n")
+    values = read_catalogue(path, "sku", ("colour", "size"))
+    assert values == {"a": {"colour": "red", "size": "small"}, "b": {"size": "large"}}
+    assert "different things in 1 cases, such as the colour of b" in capsys.readouterr().err
+
+
 def test_an_id_is_found_with_and_without_the_prefix_of_its_source() -> None:
     catalogue = {"A1": {"colour": "red"}, "x:A2": {"colour": "blue"}, "A3": {}}
     found = [catalogue_id(product, catalogue) for product in ("A1", "shop:A1", "x:A2", "shop:A2", "shop:A3")]

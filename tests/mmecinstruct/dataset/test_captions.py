@@ -27,6 +27,7 @@ from mmecinstruct.schemas.captions import (
     captions_path,
     kept_path,
     parse_captions_path,
+    parse_kept_path,
 )
 
 Rows = list[dict[str, Any]]
@@ -185,6 +186,19 @@ def test_a_damaged_decision_is_found(judged: tuple[Path, str, Rows], name: str) 
     damage, reasons = DECISION_DAMAGES[name]
     problems = validate_folder(write_decisions(folder, path, damage(rows)))
     assert {(problem.file, problem.reason) for problem in problems} == {(path, reason) for reason in reasons}
+
+
+@pytest.mark.parametrize("column", ["sample_id", "position", "caption", "fingerprint"])
+def test_decisions_about_captions_of_wrong_types_are_found(
+    judged: tuple[Path, str, Rows], column: str
+) -> None:
+    folder, path, _ = judged
+    captions = folder / captions_path("tiny", *parse_kept_path(path)[2:])  # type: ignore[index]
+    table = pq.read_table(captions)
+    lists = pa.array([[b"\xff"]] * table.num_rows, pa.list_(pa.binary()))
+    pq.write_table(table.set_column(table.schema.names.index(column), column, lists), captions)
+    found = {(problem.file, problem.reason) for problem in validate_folder(folder)}
+    assert {(path, "captions_damaged"), (captions.relative_to(folder).as_posix(), "schema_columns")} <= found
 
 
 def test_decisions_are_valid_and_published_without_logs(judged: tuple[Path, str, Rows]) -> None:

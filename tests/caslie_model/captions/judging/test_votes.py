@@ -392,3 +392,14 @@ def test_a_dry_run_counts_and_writes_nothing(data: Path, config: Callable[..., J
     assert served["money"] == pytest.approx((served["tokens"] + 2 * 4) / 1e6)
     assert (loaded["distinct"], loaded["tokens"]) == (4, None)
     assert not (data / "captions" / "said" / "judges").exists()
+
+
+def test_judges_that_answer_nothing_decide_nothing(config: Callable[..., JudgeConfig], data: Path) -> None:
+    with ChatServer(by_caption(colours)) as server:
+        judge(config("openai:r", scoring="generate", server=server.url))
+    before = kept_rows(data, "said", "vote")
+    with ChatServer(by_caption(lambda model, caption: None)) as server:
+        refused = config("openai:x", "openai:y", scoring="generate", server=server.url)
+        with pytest.raises(RunError, match="x, y answered none of 4 questions"):
+            judge(refused)
+    assert kept_rows(data, "said", "vote") == before
