@@ -47,13 +47,14 @@ from PIL import Image
 import caslie_model
 from caslie_model.backbones.image_text_model import load_image_text_model
 from caslie_model.captions.captioner import CaptionRequest
+from caslie_model.captions.estimates import estimate_captions
 from caslie_model.captions.model_captioners import ImageTextCaptioner
 from caslie_model.captions.prompts import caption_prompt
-from caslie_model.captions.run import estimate_captions
 from caslie_model.config.presets import caption_config
 from caslie_model.data.image_bytes import SpooledImages, spool_images
 from caslie_model.data.samples import read_samples
 from caslie_model.inference import image_text_answers
+from caslie_model.inference.near_tokens import NearTokens
 from caslie_model.inference.server_client import open_session
 from caslie_model.inference.server_settings import settings_of
 from caslie_model.runtime.device import choose_device
@@ -156,11 +157,17 @@ def measure_model(
 
     alone = Counter[bool]()
 
-    def generated(inputs: Any, prompts: Sequence[Any], budgets: Sequence[int]) -> Any:
+    def generated(inputs: Any, prompts: Sequence[Any], budgets: Sequence[int], **given: Any) -> Any:
         alone[len(prompts) == 1] += 1
-        return original(inputs, prompts, budgets)
+        return original(inputs, prompts, budgets, **given)
 
-    original = image_text_answers.generated
+    def decided(near: NearTokens, row: int, said: Sequence[int]) -> Any:
+        nonlocal near_tokens
+        near_tokens += 1
+        return original_decided(near, row, said)
+
+    near_tokens = 0
+    original, original_decided = image_text_answers.generated, NearTokens._decided
 
     def batched(given: Sequence[CaptionRequest]) -> dict[str, str | None]:
         return {request.name: reply.text for group in ours.captions(given) for request, reply in group}
@@ -169,7 +176,10 @@ def measure_model(
         "ours": lambda: batched(requests),
         "single": lambda: theirs.captions(requests),
     }
-    with mock.patch.object(image_text_answers, "generated", generated):
+    with (
+        mock.patch.object(image_text_answers, "generated", generated),
+        mock.patch.object(NearTokens, "_decided", decided),
+    ):
         batched(requests)
     theirs.captions(requests[:1])
     seconds: dict[str, list[float]] = {way: [] for way in ways}
@@ -188,6 +198,7 @@ def measure_model(
         "batch_size": options.batch_size,
         "equal_texts": equal,
         "generated_again_alone": alone[True],
+        "tokens_decided_alone": near_tokens,
         "different_texts": len(set(texts["ours"].values())),
         "captions_per_second": {way: spread([len(requests) / each for each in seconds[way]]) for way in ways},
         "captions_per_cpu_second": {way: spread([len(requests) / each for each in cpu[way]]) for way in ways},
@@ -353,8 +364,8 @@ def page(record: Result) -> str:
         "",
         "| model | weights | images | batch | captions per second: ours | one at a time | ratio | captions per CPU "
         "second: ours | one at a time | ratio of CPU seconds | equal texts | "
-        "generated again alone |",
-        "|---|---:|---:|---:|---|---|---|---|---|---|---:|---:|",
+        "generated again alone | tokens decided alone |",
+        "|---|---:|---:|---:|---|---|---|---|---|---|---:|---:|---:|",
     ]
     for name, each in record["models"].items():
         rates, used = each["captions_per_second"], each["captions_per_cpu_second"]
@@ -362,7 +373,7 @@ def page(record: Result) -> str:
             f"| {name} | {each['weights']:,} | {each['images']} | {each['batch_size']} | {shown(rates['ours'])} | "
             f"{shown(rates['single'])} | {shown(each['ratio'])} | {shown(used['ours'])} | {shown(used['single'])} | "
             f"{shown(each['cpu_ratio'])} | {each['equal_texts']} of {each['images']} | "
-            f"{each['generated_again_alone']} |"
+            f"{each['generated_again_alone']} | {each['tokens_decided_alone']} |"
         )
     lines += [
         "",

@@ -56,7 +56,9 @@ def replies(
     lengths = [inputs.length(prompt) + max_new_tokens for prompt in prompts]
     said: dict[int, str] = {}
     for batch in batches(inputs, prompts, lengths, batch_size):
-        results = generated(inputs, [prompts[index] for index in batch], [max_new_tokens] * len(batch))
+        results = generated(
+            inputs, [prompts[index] for index in batch], [max_new_tokens] * len(batch), decides_alone=True
+        )
         for index, result in zip(batch, results, strict=True):
             if len(batch) > 1 and is_near(result.lead, inputs.loaded.device.precision):
                 [result] = generated(inputs, [prompts[index]], [max_new_tokens])
@@ -89,19 +91,38 @@ def batches(
             start += count
 
 
-def generated(inputs: ImageTextInputs, prompts: Sequence[Prompt], budgets: Sequence[int]) -> list[Said]:
+def generated(
+    inputs: ImageTextInputs,
+    prompts: Sequence[Prompt],
+    budgets: Sequence[int],
+    *,
+    decides_alone: bool = False,
+) -> list[Said]:
     """Return the greedy answers to a batch of prompts.
 
     Args:
         inputs: The model.
         prompts: The prompts; all have images or none has.
         budgets: Tokens of each answer at most.
+        decides_alone: Decide near tokens by their prompt alone, where the model's prompts can be shared. Then they
+            count no lead.
 
     Returns:
         One answer a prompt.
     """
     loaded = inputs.loaded
-    found = greedy_tokens(loaded.model, inputs.tensors(prompts), budgets)
+
+    def alone(row: int) -> PromptPass:
+        return _passed(loaded.model, inputs.tensors([prompts[row]]))
+
+    is_possible = decides_alone and loaded.is_tested and shares_prompts(loaded.model)
+    found = greedy_tokens(
+        loaded.model,
+        inputs.tensors(prompts),
+        budgets,
+        alone if is_possible else None,
+        loaded.device.precision,
+    )
     return [
         Said(loaded.tokenizer.decode(tokens, skip_special_tokens=True).strip(), lead)
         for tokens, lead in found
@@ -129,19 +150,19 @@ def likelihoods(
             likelihoods_in_whole(inputs, inputs.tensors([prompt]), own)
             for prompt, own in zip(prompts, answers, strict=True)
         ]
-    given = inputs.tensors(prompts)
-    positions = prompt_positions(model, given)
     with torch.inference_mode():
-        output = model(**given, position_ids=positions, use_cache=True, logits_to_keep=1)
-        # After images, what follows has one position in time, rows and columns.
-        following = positions if positions.dim() == 2 else positions[1:].amax(dim=0)
-        passed = PromptPass(
-            output.past_key_values,
-            given["attention_mask"],
-            output.logits[:, -1],
-            following.amax(dim=-1) + 1,
-        )
-        return continuation_scores(model, passed, answers)
+        return continuation_scores(model, _passed(model, inputs.tensors(prompts)), answers)
+
+
+def _passed(model: Any, given: Mapping[str, Any]) -> PromptPass:
+    """Return the pass over a batch of prompts."""
+    positions = prompt_positions(model, given)
+    output = model(**given, position_ids=positions, use_cache=True, logits_to_keep=1)
+    # After images, what follows has one position in time, rows and columns.
+    following = positions if positions.dim() == 2 else positions[1:].amax(dim=0)
+    return PromptPass(
+        output.past_key_values, given["attention_mask"], output.logits[:, -1], following.amax(dim=-1) + 1
+    )
 
 
 def likelihoods_in_whole(

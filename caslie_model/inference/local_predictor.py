@@ -13,7 +13,7 @@ from caslie_model.data.images import Features
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.inference.predict import GENERATION_SLACK, predict_batch
 from caslie_model.inference.questions import Prediction, Prepared, Question
-from caslie_model.inference.shared_start import alike_batches
+from caslie_model.inference.shared_start import Starts, alike_batches
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.progress import Progress
 
@@ -116,7 +116,7 @@ class LocalPredictor:
         """
         import torch
 
-        size = self._config.batch_size
+        size, starts = self._config.batch_size, Starts()
         for batch in question_batches([each for each in prepared if isinstance(each, PromptInTokens)], size):
             try:
                 predictions = predict_batch(
@@ -125,6 +125,7 @@ class LocalPredictor:
                     self._config.scoring,
                     self._config.length_normalised,
                     self._features,
+                    starts,
                 )
             except torch.OutOfMemoryError as error:
                 raise ModelError(

@@ -173,8 +173,13 @@ def _chunks(rows: Sequence[_Row], width: int) -> list[list[_Row]]:
     return chunks
 
 
-def _continued(model: Any, prompts: PromptPass, rows: Sequence[_Row], as_trees: bool) -> Tensor:
-    """Return the logits [R, N, vocabulary] after each token of R rows, padded on the right to N."""
+def _continued(
+    model: Any, prompts: PromptPass, rows: Sequence[_Row], as_trees: bool, kept: int = 0
+) -> Tensor:
+    """Return the logits [R, N, vocabulary] after each token of R rows, padded on the right to N.
+
+    kept: After as many of the last of the N alone; 0: after all.
+    """
     import torch
 
     device = prompts.mask.device
@@ -198,9 +203,23 @@ def _continued(model: Any, prompts: PromptPass, rows: Sequence[_Row], as_trees: 
         position_ids=starts[:, None] + depths,
         past_key_values=cache,
         use_cache=True,
+        logits_to_keep=kept,
         **prompts.inputs_of(chosen),
     ).logits
     return logits
+
+
+def continued_logits(model: Any, prompt: PromptPass, tokens: Sequence[int]) -> Tensor:
+    """Return the logits [vocabulary] of the token behind a prompt and what follows it.
+
+    Args:
+        model: A causal language model whose prompts can be shared (`shares_prompts`).
+        prompt: The pass over one prompt.
+        tokens: What follows, one token at least.
+    """
+    count = len(tokens)
+    row = _Row(0, list(tokens), list(range(-1, count - 1)), list(range(count)))
+    return _continued(model, prompt, [row], as_trees=False, kept=1)[0, -1]
 
 
 def _mask(model: Any, before: Tensor, rows: Sequence[_Row], as_trees: bool) -> Tensor:

@@ -18,6 +18,7 @@ from caslie_model.adapters.loading import LoadedModel
 from caslie_model.batching.labels_and_padding import prompt_batch
 from caslie_model.data.answers import parse_answer
 from caslie_model.data.images import Features
+from caslie_model.inference.near_tokens import Alone, NearTokens
 from caslie_model.inference.option_scores import (
     SCORING_TOKENS,
     PromptPass,
@@ -25,7 +26,7 @@ from caslie_model.inference.option_scores import (
     shares_prompts,
 )
 from caslie_model.inference.questions import Prediction
-from caslie_model.inference.shared_start import prompt_inputs
+from caslie_model.inference.shared_start import Starts, next_logits, prompt_inputs
 from caslie_model.prompts.encoder import Encoded
 
 # Logits closer than this are decided alone: more than ten times the noise between batch shapes.
@@ -43,6 +44,7 @@ def predict_batch(
     scoring: str,
     length_normalised: bool = False,
     features: Features | None = None,
+    starts: Starts | None = None,
 ) -> list[Prediction]:
     """Answer a batch of samples by greedy generation, or by the likelihood of each allowed answer.
 
@@ -52,6 +54,7 @@ def predict_batch(
         scoring: generate or likelihood.
         length_normalised: Take the answer of the highest likelihood per token instead of the most probable one.
         features: Features of images by key, for a fusion model.
+        starts: What earlier batches started with.
 
     Returns:
         One prediction a sample.
@@ -71,7 +74,7 @@ def predict_batch(
             for sample, (tokens, lead), alone in zip(batch, generated, again, strict=True)
         ]
     results = []
-    for sample, scores in zip(batch, answer_scores(loaded, batch, features), strict=True):
+    for sample, scores in zip(batch, answer_scores(loaded, batch, features, starts), strict=True):
         alone = len(batch) > 1 and are_near(sample, scores, loaded.device.precision)
         if alone:
             [scores] = answer_scores(loaded, [sample], features)
@@ -80,7 +83,10 @@ def predict_batch(
 
 
 def answer_scores(
-    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None = None
+    loaded: LoadedModel,
+    batch: Sequence[Encoded],
+    features: Features | None = None,
+    starts: Starts | None = None,
 ) -> list[dict[str, float]]:
     """Return the log-likelihood of each allowed answer, its end included, summed over its tokens.
 
@@ -91,6 +97,7 @@ def answer_scores(
         loaded: The model.
         batch: Samples in tokens.
         features: Features of images by key, for a fusion model.
+        starts: What earlier batches started with.
 
     Returns:
         Log-likelihood by label for each sample.
@@ -100,7 +107,16 @@ def answer_scores(
     if not shares_prompts(loaded.model):
         return [_whole_scores(loaded, sample, features) for sample in batch]
     with torch.inference_mode():
-        inputs = _prompt_inputs(loaded, batch, features, max(sample.answer_room for sample in batch))
+        room = max(sample.answer_room for sample in batch)
+        if room == 1 and features is None:
+            logits = next_logits(loaded.model, [sample.prompt for sample in batch], starts)
+            if logits is not None:
+                likelihoods = torch.log_softmax(logits.float(), dim=-1)
+                return [
+                    {label: float(row[tokens[0]]) for label, tokens in sample.answers.items()}
+                    for sample, row in zip(batch, likelihoods, strict=True)
+                ]
+        inputs = _prompt_inputs(loaded, batch, features, room, starts)
         mask, cache = inputs["attention_mask"], inputs.get("past_key_values")
         if cache is not None:
             for name in ("input_ids", "position_ids"):
@@ -153,7 +169,11 @@ def _continued(sample: Encoded, tokens: Sequence[int], length: int, filler: int)
 
 
 def _prompt_inputs(
-    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None, following: int
+    loaded: LoadedModel,
+    batch: Sequence[Encoded],
+    features: Features | None,
+    following: int,
+    starts: Starts | None = None,
 ) -> dict[str, Any]:
     """Return the model's inputs for the prompts; of text, past_key_values holds all but their last tokens.
 
@@ -162,7 +182,8 @@ def _prompt_inputs(
     padding = loaded.tokenizer.eos_token_id
     if features is not None:
         return prompt_batch(batch, padding, loaded.device, features)
-    return prompt_inputs(loaded.model, [each.prompt for each in batch], padding, loaded.device, following)
+    prompts = [each.prompt for each in batch]
+    return prompt_inputs(loaded.model, prompts, padding, loaded.device, following, starts)
 
 
 def _generate(
@@ -179,7 +200,11 @@ def _generate(
 
 
 def greedy_tokens(
-    model: Any, inputs: Mapping[str, Any], budgets: Sequence[int]
+    model: Any,
+    inputs: Mapping[str, Any],
+    budgets: Sequence[int],
+    alone: Alone | None = None,
+    precision: str = "float32",
 ) -> list[tuple[list[int], float]]:
     """Return the greedy tokens after each prompt of a batch up to its end, and the smallest lead of one over the next.
 
@@ -187,21 +212,34 @@ def greedy_tokens(
         model: The model, with its ends in `generation_config`.
         inputs: The inputs of `generate` for B prompts, padded on the left.
         budgets: Tokens of each answer at most [B].
+        alone: Returns the pass over a row's prompt by itself: near tokens are decided behind it, and count no lead.
+        precision: float32 or bfloat16; says which tokens are near.
 
     Returns:
         Tokens and lead by prompt. The lead is NaN where a token was chosen by what is no finite number.
     """
     import torch
 
+    ends = set(model.generation_config.eos_token_id)
+    deciding: list[NearTokens] = []
+    if alone is not None:
+        width, tolerance = inputs["input_ids"].shape[1], TIE_TOLERANCE[precision]
+        deciding = [NearTokens(model, alone, width, budgets, ends, tolerance)]
     with torch.inference_mode():
         output = model.generate(
-            **inputs, max_new_tokens=max(budgets), output_logits=True, return_dict_in_generate=True
+            **inputs,
+            max_new_tokens=max(budgets),
+            output_logits=True,
+            return_dict_in_generate=True,
+            logits_processor=deciding,
         )
         top = torch.stack([logits.float().topk(2, dim=-1).values for logits in output.logits], dim=1)
         # NaN counts as the largest value; infinity less a number is infinity.
         leads = torch.where(top[..., 0].isfinite(), top[..., 0] - top[..., 1], torch.nan).tolist()
         sequences = output.sequences[:, -len(output.logits) :].tolist()
-    ends = set(model.generation_config.eos_token_id)
+    for each in deciding:
+        for (row, step), lead in each.leads.items():
+            leads[row][step] = lead
     results = []
     for tokens, steps, budget in zip(sequences, leads, budgets, strict=True):
         # Tokens that this row generated beyond its own end or budget, while the batch went on, do not count.

@@ -12,9 +12,10 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from caslie_model.config.choices import LimitName
 from caslie_model.data.image_bytes import ImageBytes
 from caslie_model.inference.prices import Spending
 from caslie_model.inference.server_messages import ChatRequest, request_body
@@ -93,6 +94,18 @@ class ChatFailure:
     cost: float = 0.0
 
 
+class EncodedRequest(NamedTuple):
+    """A request as it is sent.
+
+    Attributes:
+        content: The JSON.
+        limit_name: What the limit of tokens is called in it.
+    """
+
+    content: bytes
+    limit_name: LimitName
+
+
 @dataclass(frozen=True, slots=True)
 class _Trouble:
     """An attempt that got no answer.
@@ -148,19 +161,33 @@ class ChatClient:
         self._limit_name = settings.limit_name
         self._has_answered = False
 
-    async def complete(self, request: ChatRequest) -> ChatReply | ChatFailure:
+    async def encoded(self, request: ChatRequest) -> EncodedRequest:
+        """Return a request as it is sent.
+
+        Args:
+            request: What is asked.
+
+        Raises:
+            DatasetError: If an image is damaged.
+        """
+        name = self._limit_name
+        return EncodedRequest(await asyncio.to_thread(self._encode, request, name), name)
+
+    async def complete(self, request: ChatRequest, encoded: EncodedRequest) -> ChatReply | ChatFailure:
         """Return a server's answer to a request, or why there is none after all retries.
 
         Args:
             request: What is asked.
+            encoded: The same, as it is sent.
 
         Raises:
             StopAskingError: If no other request would be answered either.
             OutOfBudgetError: If the budget does not allow the request.
             DatasetError: If an image is damaged.
         """
-        limit_name = self._limit_name
-        content = await asyncio.to_thread(self._encode, request)
+        content, limit_name = (
+            encoded if encoded.limit_name == self._limit_name else await self.encoded(request)
+        )
         cost, failures = 0.0, 0
         while True:
             await self._wait_for_server()
@@ -180,8 +207,8 @@ class ChatClient:
                 text = outcome.text.replace(self._key, "***") if self._key else outcome.text
                 return replace(outcome, text=text, cost=None if paid is None else cost)
             if outcome.wants_other_name and limit_name == OLD_LIMIT_NAME:
-                limit_name = self._limit_name = NEW_LIMIT_NAME
-                content = await asyncio.to_thread(self._encode, request)
+                self._limit_name = NEW_LIMIT_NAME
+                content, limit_name = await self.encoded(request)
                 continue
             failures += 1
             allowed = self._settings.retries if outcome.retries is None else outcome.retries
@@ -193,12 +220,12 @@ class ChatClient:
             self._tell(outcome, delay)
             await asyncio.sleep(delay)
 
-    def _encode(self, request: ChatRequest) -> bytes:
+    def _encode(self, request: ChatRequest, limit_name: LimitName) -> bytes:
         def content(key: str) -> bytes:
             with self._reading:
                 return self._images.content(key)
 
-        return json.dumps(request_body(request, self._settings, content, self._limit_name)).encode()
+        return json.dumps(request_body(request, self._settings, content, limit_name)).encode()
 
     def _stopped(self, detail: str, remedy: str) -> StopAskingError:
         return StopAskingError(f"{self.host}, model {self._settings.model}: {detail}; {remedy}")

@@ -16,6 +16,7 @@ from caslie_model.inference.prices import Spending
 from caslie_model.inference.server_client import (
     ChatClient,
     ChatFailure,
+    EncodedRequest,
     OutOfBudgetError,
     StopAskingError,
     open_session,
@@ -31,6 +32,7 @@ Key = TypeVar("Key")
 MAX_FAILED = 10
 # The same for requests that the server refuses at once: the longest are asked first, and may all be too long.
 MAX_REFUSED = 100
+_ENCODED_AT_ONCE = 4
 
 
 def ask_all(
@@ -114,6 +116,10 @@ class _Asking(Generic[Key]):
         self._images, self._key = images, key
         self._requests = iter(requests)
         self._room = asyncio.Semaphore(2 * settings.concurrency)
+        self._ready: asyncio.Queue[tuple[Key, ChatRequest, asyncio.Task[EncodedRequest]] | None] = (
+            asyncio.Queue()
+        )
+        self._encoding: set[asyncio.Task[EncodedRequest]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_cancelled = False
@@ -139,13 +145,14 @@ class _Asking(Generic[Key]):
             return
         async with open_session(self.settings, self._key) as session:
             client = ChatClient(self.settings, self._images, self.spending, self._key, session)
-            workers = [asyncio.create_task(self._work(client)) for _ in range(self.settings.concurrency)]
+            tasks = [asyncio.create_task(self._work(client)) for _ in range(self.settings.concurrency)]
+            tasks.append(asyncio.create_task(self._encode(client)))
             try:
-                await asyncio.gather(*workers)
+                await asyncio.gather(*tasks)
             finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
+                for task in (*tasks, *self._encoding):
+                    task.cancel()
+                await asyncio.gather(*tasks, *self._encoding, return_exceptions=True)
         if self._is_out_of_budget:
             raise OutOfBudgetError
 
@@ -164,17 +171,40 @@ class _Asking(Generic[Key]):
             with suppress(RuntimeError):  # it has ended
                 self._loop.call_soon_threadsafe(function)
 
-    async def _work(self, client: ChatClient) -> None:
+    async def _encode(self, client: ChatClient) -> None:
+        """Encode requests ahead: no answer waits for an image of the next one."""
+        # More at a time than a processor's cores would only wait for one another.
+        at_once = asyncio.Semaphore(_ENCODED_AT_ONCE)
+
+        async def encoded(request: ChatRequest) -> EncodedRequest:
+            async with at_once:
+                return await client.encoded(request)
+
         while not self._is_out_of_budget:
             await self._room.acquire()
-            item = next(self._requests, None)
+            item = None if self._is_out_of_budget else next(self._requests, None)
+            if item is None:
+                break
+            key, request = item
+            task = asyncio.create_task(encoded(request))
+            self._encoding.add(task)
+            await self._ready.put((key, request, task))
+        for _ in range(self.settings.concurrency):
+            await self._ready.put(None)
+
+    async def _work(self, client: ChatClient) -> None:
+        while not self._is_out_of_budget:
+            item = await self._ready.get()
             if item is None:
                 return
-            key, request = item
+            key, request, encoding = item
+            content = await encoding
+            self._encoding.discard(encoding)
             try:
-                outcome = await client.complete(request)
+                outcome = await client.complete(request, content)
             except OutOfBudgetError:
                 self._is_out_of_budget = True
+                self._room.release()  # nobody takes an answer to it
                 return
             self.answers.put((key, outcome))
             self._count(client, outcome)

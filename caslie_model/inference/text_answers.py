@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from caslie_model.adapters.loading import LoadedModel
+from caslie_model.inference.option_scores import PromptPass, shares_prompts
 from caslie_model.inference.predict import greedy_tokens, is_near
 from caslie_model.inference.shared_start import alike_batches, prompt_inputs
 
@@ -42,10 +43,22 @@ def _generated(
 ) -> list[tuple[list[int], float]]:
     import torch
 
+    model = loaded.model
+
+    def alone(row: int) -> PromptPass:
+        ids = torch.tensor([prompts[row]], device=loaded.device.name)
+        mask = torch.ones_like(ids)
+        output = model(input_ids=ids, attention_mask=mask, use_cache=True, logits_to_keep=1)
+        return PromptPass(output.past_key_values, mask, output.logits[:, -1])
+
     with torch.inference_mode():
-        inputs = prompt_inputs(
-            loaded.model, prompts, loaded.tokenizer.eos_token_id, loaded.device, max_new_tokens
-        )
+        inputs = prompt_inputs(model, prompts, loaded.tokenizer.eos_token_id, loaded.device, max_new_tokens)
         # `generate` counts them itself, from the mask.
         del inputs["position_ids"]
-        return greedy_tokens(loaded.model, inputs, [max_new_tokens] * len(prompts))
+        return greedy_tokens(
+            model,
+            inputs,
+            [max_new_tokens] * len(prompts),
+            alone if shares_prompts(model) else None,
+            loaded.device.precision,
+        )

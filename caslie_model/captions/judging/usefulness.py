@@ -70,14 +70,15 @@ def _image(role: str) -> str:
 def _context(sample: Sample, role: str) -> Iterator[InputField]:
     """Yield the texts that a caption is judged by."""
     kind, _, name = role.partition(" ")
+    # First: many captions of a task have the same, which is then computed once for all of them.
+    if kind not in ("history", "option") and sample.options:
+        yield _quoted("possible decisions", [*sample.options.values()], is_list=True)
     for field in sample.fields:
         if field.is_list and not field.name:
             yield from _of_history(sample, field.texts, kind, name)
         elif field.name not in _LEFT_OUT:
             is_own = field.name == role and kind == "product" and name
             yield _quoted(f"{field.name} (the one of the image)" if is_own else field.name, field.texts)
-    if kind not in ("history", "option") and sample.options:
-        yield _quoted("possible decisions", [*sample.options.values()], is_list=True)
 
 
 def _of_history(sample: Sample, entries: tuple[str, ...], kind: str, name: str) -> Iterator[InputField]:

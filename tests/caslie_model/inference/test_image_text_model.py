@@ -25,6 +25,7 @@ from caslie_model.inference.image_text_answers import (
 )
 from caslie_model.inference.image_text_inputs import ImageTextInputs
 from caslie_model.inference.image_text_model import AskedPrompt, ImageTextPredictor, open_image_text_model
+from caslie_model.inference.predict import TIE_TOLERANCE
 from caslie_model.inference.questions import Prediction, Question, Shot
 from caslie_model.prompts.message import Turn
 from mmecinstruct.core.errors import DatasetError
@@ -358,6 +359,27 @@ def test_replies_are_the_same_in_any_batch(loaded: Loaded, drawn: Drawn) -> None
     together = replies(inputs, conversations, 5)
     assert together == [replies(inputs, [turns], 5)[0] for turns in conversations]
     assert len(set(together)) == 3
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "gemma3"])
+def test_near_tokens_are_decided_alone_and_the_batch_goes_on(
+    name: str, loaded: Loaded, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = talk(loaded(name), drawn)
+    conversations = [
+        [Turn("user", (image, text))] for image in (WIDE, TALL) for text in ("What?", "Which thing?")
+    ]
+    alone = [replies(inputs, [turns], 6)[0] for turns in conversations]
+    assert len(set(alone)) > 1
+    monkeypatch.setitem(TIE_TOLERANCE, "float32", 1e9)
+    calls, generate = [], inputs.loaded.model.generate
+    monkeypatch.setattr(
+        inputs.loaded.model,
+        "generate",
+        lambda **given: calls.append(len(given["input_ids"])) or generate(**given),
+    )
+    assert replies(inputs, conversations, 6) == alone
+    assert calls == [len(conversations)]
 
 
 def test_sampling_settings_of_a_checkpoint_reach_no_answer(loaded: Loaded, drawn: Drawn) -> None:

@@ -291,9 +291,13 @@ def test_tokens_and_money_are_counted_with_unusable_answers() -> None:
     }
 
 
-def test_the_budget_is_never_exceeded_and_covers_earlier_runs(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_the_budget_is_never_exceeded_and_covers_earlier_runs(
+    concurrency: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     # 120 each: prompts of 100 tokens at 1, answers of 2 at 10; a budget for 50 of them, 20 of which were asked before.
     prices = {"price_input": 1.0, "price_output": 10.0, "budget": 50 * 120e-6}
+    prices |= {"concurrency": concurrency}
     questions = [question(number) for number in range(200)]
     with ChatServer(lambda asked: Canned(completion("negative"), delay=0.005)) as server:
         predictor = opened(server, **prices)

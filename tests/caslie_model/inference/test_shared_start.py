@@ -21,7 +21,7 @@ from caslie_model.adapters.loading import LoadedModel
 from caslie_model.backbones.language_model import load_base_model
 from caslie_model.data.samples import read_samples
 from caslie_model.inference.predict import TIE_TOLERANCE, _generate, answer_scores
-from caslie_model.inference.shared_start import prompt_cache
+from caslie_model.inference.shared_start import Starts, next_logits, prompt_cache
 from caslie_model.prompts.encoder import Encoded, PromptFormat
 from caslie_model.prompts.templates import packaged_templates
 from caslie_model.runtime.device import CPU
@@ -115,7 +115,7 @@ def test_a_start_that_some_prompts_share_is_computed_once(
         ([prompt, (*prompt[:-4], 1, 2, 3, 4, 5)], len(prompt) + 3),
         ([other, prompt, (*other[:-1], 1, 2), prompt[:9]], len(prompt) + len(other) - 1),
     ):
-        assert fed(loaded, prompts) == ([length] if is_shared else [])
+        assert sum(fed(loaded, prompts)) == (length if is_shared else 0)
     assert fed(loaded, [prompt]) == []
 
 
@@ -129,12 +129,38 @@ def test_a_row_of_packed_prompts_has_a_limit(
     # Those that share half of their tokens are in a row of twice the longest.
     half = len(prompts[0]) // 2 + 1
     alike = [(*prompts[0][:half], number, *prompts[0][half:]) for number in range(5)]
-    lengths = fed(loaded, alike)
-    assert (1 < len(lengths) < 5) is is_shared
+    lengths = fed(loaded, [*alike, prompts[1]])
+    assert (1 < len(lengths) < 6) is is_shared
     assert max(lengths, default=0) <= 2 * len(alike[0])
     own = replace(encoded[0], prompt=prompts[0])
     packed = [replace(each, prompt=prompt) for each, prompt in zip(encoded, prompts, strict=True)]
     assert answer_scores(loaded, packed)[0] == pytest.approx(answer_scores(loaded, [own])[0], abs=1e-4)
+
+
+def test_what_batches_start_with_is_computed_once_for_all_of_them(
+    family: tuple[LoadedModel, list[Encoded], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, encoded, is_shared = family
+    monkeypatch.setattr("caslie_model.inference.shared_start.LEAST_START", 2)
+    [one, *_] = (each.prompt for each in encoded)
+    batches = [[(*one, 5 + i, 3 + i, 8 - i, 6)[first:] for i in range(4)] for first in (0, 0, 1)]
+    starts = Starts()
+    for prompts, start in zip(batches, (len(one), 0, len(one) - 1), strict=True):
+        lengths: list[int] = []
+        handle = loaded.model.register_forward_pre_hook(
+            lambda _, args, given, lengths=lengths: lengths.append(given["input_ids"].shape[1]),
+            with_kwargs=True,
+        )
+        with torch.inference_mode():
+            logits = next_logits(loaded.model, prompts, starts)
+            handle.remove()
+            assert (logits is not None) is is_shared
+            if logits is None:
+                continue
+            assert lengths[-2:] == ([start] if start else []) + [16]
+            for prompt, own in zip(prompts, logits, strict=True):
+                alone = loaded.model(torch.tensor([prompt])).logits[0, -1]
+                assert torch.allclose(own, alone, atol=1e-4)
 
 
 def test_answers_that_reach_beyond_a_window_follow_no_shared_start(dataset: Path) -> None:
