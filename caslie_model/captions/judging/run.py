@@ -43,6 +43,8 @@ from mmecinstruct.schemas.captions import (
 )
 
 REPORT = "report.json"
+# A caption of 50 words, where there is none yet.
+_EXPECTED = " ".join(["caption"] * 50)
 
 
 @dataclass(frozen=True)
@@ -115,14 +117,19 @@ def estimate_judging(config: JudgeConfig) -> dict[str, Any]:
         config: The settings.
 
     Returns:
-        `captions`, and what each judge would be asked (`judges`), as `estimate_questions` returns it.
+        `captions`, whether they are `expected` (there are none yet, so one of 50 words is counted for each image), and
+        what each judge would be asked (`judges`), as `estimate_questions` returns it.
 
     Raises:
         MmecError: If captions, judges or folder do not allow it.
     """
-    source, root = judged_roots(config)
-    items = read_judged(config, source)
-    estimate: dict[str, Any] = {"captions": len(items)}
+    is_expected = _has_no_captions(config)
+    if is_expected:
+        root, items = Path(config.data), _expected(config)
+    else:
+        source, root = judged_roots(config)
+        items = read_judged(config, source)
+    estimate: dict[str, Any] = {"captions": len(items), "expected": is_expected}
     if config.judge == "vote":
         check_judges(config, items)
         questions = [usefulness_question(item) for item in items]
@@ -133,6 +140,33 @@ def estimate_judging(config: JudgeConfig) -> dict[str, Any]:
         asked = utility_questions(config, items)
         estimate["judges"] = [estimate_questions(config, config.judges[0], asked, root, "likelihood")]
     return estimate
+
+
+def _has_no_captions(config: JudgeConfig) -> bool:
+    folder = Path(config.data)
+    return (
+        config.captions_from is None
+        and folder.is_dir()
+        and not any((folder / CAPTIONS_FOLDER / config.captions).glob("*.parquet"))
+    )
+
+
+def _expected(config: JudgeConfig) -> list[JudgedCaption]:
+    """Return a caption of each image as it could be, to count what judges would be asked."""
+    items = [
+        JudgedCaption(sample, position, _EXPECTED, f"{sample.id} {position}", "")
+        for task in config.tasks
+        for split in config.splits
+        for sample in read_samples(config.data, task, split)
+        for position in range(len(sample.image_roles))
+    ]
+    if not items:
+        raise DatasetError(f"{config.data} has no images in these tasks and splits")
+    say(
+        f"{config.data} has no captions '{config.captions}' yet: one of 50 words is counted for each image; before "
+        "judging, run `caslie_model caption`"
+    )
+    return items
 
 
 def judged_roots(config: JudgeConfig) -> tuple[Path, Path]:

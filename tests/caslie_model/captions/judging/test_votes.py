@@ -396,6 +396,17 @@ def test_a_dry_run_counts_and_writes_nothing(data: Path, config: Callable[..., J
     assert not (data / "captions" / "said" / "judges").exists()
 
 
+def test_a_dry_run_before_captioning_counts_a_caption_of_each_image(
+    data: Path, config: Callable[..., JudgeConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = estimate_judging(config("random:tiny"))
+    expected = estimate_judging(config("random:tiny", captions="later"))
+    assert (there["expected"], expected["expected"]) == (False, True)
+    assert expected["captions"] == expected["judges"][0]["questions"] >= there["captions"]
+    assert "has no captions 'later' yet" in capsys.readouterr().err
+    assert not (data / "captions" / "later").exists()
+
+
 def test_judges_that_answer_nothing_decide_nothing(config: Callable[..., JudgeConfig], data: Path) -> None:
     with ChatServer(by_caption(colours)) as server:
         judge(config("openai:r", scoring="generate", server=server.url))
