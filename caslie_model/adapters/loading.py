@@ -87,12 +87,14 @@ def load_for_evaluation(config: PredictConfig, kind: ModelKind | None = None) ->
         return _bare_model(config, device)
     if not (folder / CONFIG).is_file():
         return _adapter_of_peft(config, folder, device)
-    trained = _read_config(folder)
+    trained = read_training_config(folder)
     form = _Form(read_templates(folder / PROMPTS_FOLDER), trained.answers, trained.max_length)
     quantise = config.quantise or trained.quantise
     if is_whole:
         return _merged_model(config, folder, trained, form, device)
     base = load_base_of(folder, trained, device, quantise, config.base, config.any_base)
+    if config.captions is None and trained.captions is not None:
+        say(f"{folder} was trained with captions ({trained.captions}) and is asked without them")
     if config.base_only:
         return _assemble(base, base.model, form, config)
     weights = adapter_weights(folder)
@@ -197,7 +199,16 @@ def _base_of_peft(folder: Path) -> str | None:
         return None
 
 
-def _read_config(folder: Path) -> FinetuneConfig:
+def read_training_config(folder: Path) -> FinetuneConfig:
+    """Return the settings of the fine-tuning that made a folder.
+
+    Args:
+        folder: An adapter folder, or a merged model.
+
+    Raises:
+        ConfigError: If its settings are not valid.
+        ModelError: If it is an alignment.
+    """
     try:
         return load_finetune_config(folder / CONFIG)
     except ConfigError as error:

@@ -29,6 +29,12 @@ def asking_fields(
     base_only: Annotated[
         bool, typer.Option("--base-only", help="An adapter's base model, without the adapter.")
     ] = False,
+    captions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[/JUDGE]", help="Captions that prompts show, or none. Default: as in training."
+        ),
+    ] = None,
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="Server of the model, e.g. http://127.0.0.1:8000/v1.")
     ] = None,

@@ -41,6 +41,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PlanAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run left.")]
+Captions = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[/JUDGE]",
+        help="Captions that prompts show: NAME for all of that name, NAME/JUDGE for those that a judge keeps.",
+    ),
+]
 Budget = Annotated[
     float | None, typer.Option(help="Money that a server may cost at most, in the currency of its prices.")
 ]

@@ -10,6 +10,7 @@ import typer
 from caslie_model import api
 from caslie_model.cli.options import (
     AdapterOut,
+    Captions,
     Data,
     DryRun,
     OldDryRun,
@@ -35,6 +36,7 @@ _RESUMES = "--resume goes on from the last checkpoint"
     "caslie_model finetune --data my-dataset --out my-adapter",
     "caslie_model finetune --data user/name --out my-adapter --tasks sa,ap --set lr=1e-4 --set answers=letter",
     "caslie_model finetune --data my-dataset --out my-adapter --fusion xattn --lora --tasks cc,psi",
+    "caslie_model finetune --data my-dataset --out my-adapter --fusion caption --captions attributes",
     "caslie_model finetune --data my-dataset --out try-out --preset tiny",
     "caslie_model finetune --data my-dataset --out my-adapter --fusion xattn --dry-run",
 )
@@ -43,9 +45,12 @@ def finetune(
     out: AdapterOut,
     preset: Preset = "smollm2-135m",
     fusion: Annotated[
-        Literal["text", "xattn", "concat", "concat-full"],
-        typer.Option(help="How images reach the language model; text: not at all."),
+        Literal["text", "caption", "xattn", "concat", "concat-full"],
+        typer.Option(
+            help="How images reach the language model; text: not at all; caption: as --captions, in words."
+        ),
     ] = "text",
+    captions: Captions = None,
     with_lora: Annotated[
         bool, typer.Option("--lora", help="Train LoRA too; with fusion text it always is.")
     ] = False,
@@ -65,6 +70,8 @@ def finetune(
         fields["tasks"] = comma_list(tasks)
     if with_lora:
         fields["with_lora"] = True
+    if captions:
+        fields["captions"] = captions
     config = finetune_config(preset, override or (), **fields)
     quiet_libraries()
     if _is_dry_run(config, dry_run, plan, as_json):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 from mmecinstruct.core.settings import Settings
+from mmecinstruct.schemas.captions import parse_choice
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import TASKS, task_names
 
@@ -48,3 +49,16 @@ def full_task_names(value: Any) -> Any:
         known = ", ".join(f"{task.short_name} ({task.name})" for task in TASKS.values())
         raise ValueError(f"no such task: {', '.join(unknown) or '(none given)'}; there are {known}")
     return tuple(task for task in TASKS if task in tasks)
+
+
+def known_captions(choice: str | None) -> str | None:
+    """Return the name of captions as it was given; `none` names none.
+
+    Raises:
+        ValueError: It is neither `NAME` nor `NAME/JUDGE`.
+    """
+    if choice not in (None, "none") and parse_choice(choice) is None:
+        raise ValueError(
+            f"captions={choice}: give the name of captions, or NAME/JUDGE for those that a judge keeps"
+        )
+    return choice

@@ -15,6 +15,7 @@ from caslie_model.config.choices import (
     Precision,
     Quantise,
     full_task_names,
+    known_captions,
     known_splits,
 )
 from mmecinstruct.core.settings import Settings, unit
@@ -75,10 +76,19 @@ class PredictConfig(Settings):
         description="Images shown to an image-text model: its `own`, `shuffled` ones of other samples of the task and "
         "split, or `none`. A model that scores as well with the last two does not use images.",
     )
+    captions: str | None = Field(
+        default=None,
+        description="Captions of the images that the prompts show as text: `NAME`, or `NAME/JUDGE` for those that a "
+        "judge keeps. `null`: as in training; `none`: none.",
+    )
+    captions_from: Path | None = Field(
+        default=None,
+        description="Folder that holds `captions/`. `null`: the dataset, in its folder or on the Hub.",
+    )
     images_effect: bool = Field(
         default=False,
         description="Measure what the images do: ask samples with images also without them, and with images of other "
-        "samples.",
+        "samples. Captions go with their images.",
     )
     permute_options: Annotated[int, unit("orders")] = Field(
         default=0,
@@ -200,10 +210,17 @@ class PredictConfig(Settings):
 
     _splits = field_validator("splits")(known_splits)
 
+    _captions = field_validator("captions")(known_captions)
+
     @property
     def asks_server(self) -> bool:
         """Whether a server or a batch file answers, not a model that is loaded here."""
         return self.model.startswith("openai:")
+
+    @property
+    def shown_captions(self) -> str | None:
+        """The captions that prompts show, None without."""
+        return None if self.captions == "none" else self.captions
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

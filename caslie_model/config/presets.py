@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.config.choices import Config
 from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
+from caslie_model.config.judging import JudgeConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig, without_removed
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.processes import is_first_process
@@ -134,6 +135,19 @@ def caption_config(overrides: Sequence[str] = (), **fields: Any) -> CaptionConfi
         ConfigError: A field is wrong. The message names every wrong field.
     """
     return _validate(CaptionConfig, dict(fields), overrides)
+
+
+def judge_config(overrides: Sequence[str] = (), **fields: Any) -> JudgeConfig:
+    """Return the config of judging captions.
+
+    Args:
+        overrides: Fields to set, in dotted form: `threshold=0.6`. The values are read as YAML.
+        **fields: Fields of `JudgeConfig`.
+
+    Raises:
+        ConfigError: A field is wrong. The message names every wrong field.
+    """
+    return _validate(JudgeConfig, dict(fields), overrides)
 
 
 def _validate(

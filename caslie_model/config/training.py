@@ -13,7 +13,15 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from caslie_model.config.choices import Answers, Device, Fusion, Precision, Quantise, full_task_names
+from caslie_model.config.choices import (
+    Answers,
+    Device,
+    Fusion,
+    Precision,
+    Quantise,
+    full_task_names,
+    known_captions,
+)
 from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.tasks import task_names
 
@@ -301,6 +309,16 @@ class FinetuneConfig(TrainingConfig):
         description="How images reach the language model: not at all (`text`), by cross-attention (`xattn`), or as "
         "tokens (`concat`: latents, `concat-full`: every patch).",
     )
+    captions: str | None = Field(
+        default=None,
+        description="Captions of the images that the prompts show as text: `NAME` of those that `caslie_model caption` "
+        "wrote, or `NAME/JUDGE` for those among them that `caslie_model judge` keeps. They go with every fusion; "
+        "`fusion: caption` is `text` with captions.",
+    )
+    captions_from: Path | None = Field(
+        default=None,
+        description="Folder that holds `captions/`. `null`: the dataset, in its folder or on the Hub.",
+    )
     answers: Answers = Field(
         default="text",
         description="Train on the words of an option (`text`) or on its letter (`letter`). Letters need a larger "
@@ -328,6 +346,21 @@ class FinetuneConfig(TrainingConfig):
     )
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
+
+    _captions = field_validator("captions")(known_captions)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _captions_are_text(cls, fields: Any) -> Any:
+        """Read `fusion: caption` as text with captions, which it is."""
+        if isinstance(fields, dict) and fields.get("fusion") == "caption":
+            if fields.get("captions") in (None, "", "none"):
+                raise ValueError(
+                    "fusion=caption needs captions: give the NAME of those that `caslie_model caption` wrote, or "
+                    "NAME/JUDGE for those that `caslie_model judge` keeps"
+                )
+            return {**fields, "fusion": "text"}
+        return fields
 
     @field_validator("split")
     @classmethod

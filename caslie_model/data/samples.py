@@ -53,12 +53,14 @@ class InputField:
         texts: One text, or the entries of the list.
         is_list: Whether it is a list.
         items: The number of each text's item where images are shown, 0 for none; empty without images.
+        dropped: Entries of the list that were left out before the first text, so that it fits.
     """
 
     name: str
     texts: tuple[str, ...]
     is_list: bool
     items: tuple[int, ...] = ()
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class Sample:
         text_only_accuracy: Accuracy of the best possible guesser without images; None if unknown.
         image_roles: The item that each of its images shows: product, history 3, option B, …
         groups: What it shares with other samples.
+        captions: The caption of each of its images that is shown as text, None for one that is not; empty without
+            captions.
     """
 
     id: str
@@ -113,6 +117,7 @@ class Sample:
     text_only_accuracy: float | None
     image_roles: tuple[str, ...] = ()
     groups: Groups = Groups()
+    captions: tuple[str | None, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from caslie_model.adapters.captions import with_captions_of_training
 from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
 from caslie_model.data.images import SampleImage
 from caslie_model.errors import ConfigError
@@ -41,6 +42,7 @@ def estimate_evaluation(config: PredictConfig, overwrite: bool = False) -> dict[
         evaluate.check_folder(config)
     else:
         run.check_folder(config)
+    config = with_captions_of_training(config)
     selection = select_samples(config)
     questions = _questions(config, selection)
     there = set() if overwrite else set(read_records(config.out))

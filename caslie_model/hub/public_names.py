@@ -78,7 +78,7 @@ def local_folders(config: TrainingConfig) -> dict[str, str]:
     return {
         field: _last_part(name)
         for field, name in _named(config).items()
-        if is_path(name) or (field in ("init_from", "catalogue") and not is_hub_name(name))
+        if is_path(name) or (field in ("init_from", "catalogue", "captions_from") and not is_hub_name(name))
     }
 
 
@@ -114,7 +114,7 @@ def public_config(config: AnyTraining, folders: Mapping[str, str] | None = None)
     out = Path(config.out.resolve().name)
     named: dict[str, Any] = {
         name: Path(public_name(str(value), known))
-        for name in ("init_from", "catalogue")
+        for name in ("init_from", "catalogue", "captions_from")
         if isinstance(value := getattr(config, name, None), Path)
     }
     # Two folders of one name: beside each other they would be the same.
@@ -164,6 +164,7 @@ def _named(config: TrainingConfig) -> dict[str, str]:
         "data": config.data,
         "init_from": config.init_from,
         "catalogue": getattr(config, "catalogue", None),
+        "captions_from": getattr(config, "captions_from", None),
     }
     return {field: str(name) for field, name in found.items() if name is not None}
 

@@ -20,10 +20,11 @@ from caslie_model.inference.image_text_answers import batches, generated, likeli
 from caslie_model.inference.image_text_inputs import ImageTextInputs, Prompt
 from caslie_model.inference.predict import GENERATION_SLACK, are_near, is_near, scored_prediction
 from caslie_model.inference.questions import Prediction, Prepared, Question
+from caslie_model.prompts.captions import longest_caption
 from caslie_model.prompts.image_spans import number_items
 from caslie_model.prompts.message import MessageFormat
 from caslie_model.prompts.templates import packaged_templates
-from caslie_model.prompts.truncation import shortened_fields
+from caslie_model.prompts.truncation import shortened_texts
 from caslie_model.runtime.console import say
 from caslie_model.runtime.device import choose_device
 from caslie_model.runtime.progress import Progress
@@ -188,8 +189,8 @@ class ImageTextPredictor:
             )
         shots = [(shot.sample, shot.images) for shot in question.shots]
 
-        def prompt_of(fields: Sequence[InputField] | None) -> Prompt:
-            return self._inputs.prompt(self._format.turns(sample, images, fields, shots))
+        def prompt_of(fields: Sequence[InputField] | None, caption_words: int | None = None) -> Prompt:
+            return self._inputs.prompt(self._format.turns(sample, images, fields, shots, caption_words))
 
         answers = {label: self._answer_tokens(sample, label) for label in sample.labels}
         # Room for the longest allowed answer: the prompt must not depend on which one is right.
@@ -203,14 +204,15 @@ class ImageTextPredictor:
             length = self._inputs.length(prompt) + longest
         if length > self._max_length:
             of_images = self._inputs.image_length(images)
-            fields, needed = shortened_fields(
+            texts, needed = shortened_texts(
                 self._format.fields(sample, images),
+                longest_caption(sample),
                 self._max_length - longest - of_images,
-                lambda shorter: self._inputs.text_length(prompt_of(shorter)),
+                lambda shorter, words: self._inputs.text_length(prompt_of(shorter, words)),
             )
-            if fields is None:
+            if texts is None:
                 raise self._too_long(question, of_images, needed + longest)
-            prompt = prompt_of(fields)
+            prompt = prompt_of(*texts)
             length = self._inputs.length(prompt) + longest
         keys = [image.key for image in prompt.images]
         return AskedPrompt(

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from caslie_model.adapters.captions import with_captions_of_training
 from caslie_model.config.evaluation import PredictConfig
 from caslie_model.config.files import CONFIG
 from caslie_model.config.presets import config_yaml
+from caslie_model.data.captions import with_captions
 from caslie_model.data.samples import Sample
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.inference.answer_questions import (
@@ -139,9 +141,15 @@ def answer_samples(config: PredictConfig, overwrite: bool, command: str) -> Answ
             "at a time"
         )
     join_processes(config.device)
+    config = with_captions_of_training(config)
     selection = select_samples(config)
     samples = selection.samples
     shots = choose_shots(config.data, samples, config.shots, config.seed)
+    if config.shown_captions:
+        shots = {
+            name: tuple(with_captions(each, config.data, config.shown_captions, config.captions_from))
+            for name, each in shots.items()
+        }
     others = choose_other_images(config, selection.whole, samples)
     lenders = {other.sample for chosen in others.values() for other in chosen}
     shown = {
@@ -196,6 +204,7 @@ def _asking(config: PredictConfig) -> dict[str, Any]:
         "length_normalised": config.length_normalised,
         "instruction": "unseen" if config.instruction == "unseen" else "seen",
         **({"images": config.images} if config.images != "own" else {}),
+        **({"captions": config.shown_captions} if config.shown_captions else {}),
         **({"shots": config.shots} if config.shots else {}),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from caslie_model.config.evaluation import PredictConfig
+from caslie_model.data.captions import with_captions
 from caslie_model.data.samples import Sample, first_by_hash, read_samples
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import fingerprint
@@ -37,10 +38,11 @@ def select_samples(config: PredictConfig) -> Selection:
         config: Dataset, tasks, splits, subset, limit and seed.
 
     Returns:
-        The samples, with the fingerprints of their splits.
+        The samples, with the fingerprints of their splits, and with captions where the settings name some.
 
     Raises:
-        DatasetError: If the dataset has none, or one id occurs twice.
+        DatasetError: If the dataset has none, one id occurs twice, or captions are missing.
+        ConfigError: If there are no captions of this name.
     """
     wanted = {"all": None, "visual-critical": True, "text": False}[config.subset]
     result: list[Sample] = []
@@ -64,7 +66,18 @@ def select_samples(config: PredictConfig) -> Selection:
         if sample.id in ids:
             raise DatasetError(f"sample {sample.id} is in two splits or tasks; build the dataset again")
         ids.add(sample.id)
-    return Selection(tuple(result), tuple(everything), fingerprints)
+    if config.shown_captions is None:
+        return Selection(tuple(result), tuple(everything), fingerprints)
+    shows_others = config.images == "shuffled" or config.images_effect
+    captioned = with_captions(
+        everything if shows_others else result, config.data, config.shown_captions, config.captions_from
+    )
+    by_id = {sample.id: sample for sample in captioned}
+    return Selection(
+        tuple(by_id[sample.id] for sample in result),
+        tuple(by_id.get(sample.id, sample) for sample in everything),
+        fingerprints,
+    )
 
 
 def target_fingerprint(sample: Sample) -> str:

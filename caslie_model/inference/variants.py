@@ -34,11 +34,13 @@ class OtherImage:
         role: The item that it seems to show.
         sample: Id of the sample that has it.
         number: Its place among the images of that sample, from 0.
+        caption: Its caption, where one is shown.
     """
 
     role: str
     sample: str
     number: int
+    caption: str | None = None
 
 
 def choose_other_images(
@@ -63,11 +65,14 @@ def choose_other_images(
         for sample in whole
     }
     moved = shuffled(own, whole, config.seed)
-    chosen: dict[str, tuple[OtherImage, ...]] = {}
-    for sample in samples:
-        found = [(image.role, image.key.partition(" ")) for image in moved[sample.id]]
-        chosen[sample.id] = tuple(OtherImage(role, name, int(number)) for role, (number, _, name) in found)
-    return chosen
+    captions = {sample.id: sample.captions for sample in whole}
+
+    def other(image: SampleImage) -> OtherImage:
+        number, _, name = image.key.partition(" ")
+        shown = captions[name][int(number)] if captions[name] else None
+        return OtherImage(image.role, name, int(number), shown)
+
+    return {sample.id: tuple(map(other, moved[sample.id])) for sample in samples}
 
 
 def make_questions(
@@ -93,17 +98,25 @@ def make_questions(
         ConfigError: If a model without images is asked about images.
         DatasetError: If a sample lacks the instruction that is asked for.
     """
-    if images is None and (config.images != "own" or config.images_effect):
+    has_captions = any(sample.captions for sample in samples)
+    if images is None and not has_captions and (config.images != "own" or config.images_effect):
         setting = "images_effect" if config.images_effect else f"images={config.images}"
         raise ConfigError(f"{setting}: {config.model} is a text model, which takes no images")
     own = dict(images or {})
     moved = {
         name: tuple(SampleImage(other.role, own[other.sample][other.number].key) for other in chosen)
         for name, chosen in others.items()
+        if images is not None
     }
     shown = {"own": own, "shuffled": moved, "none": {}}[config.images]
+    captions_of_others = {
+        name: tuple(other.caption for other in chosen) for name, chosen in others.items() if has_captions
+    }
     questions: list[Question] = []
     for sample in samples:
+        if config.images != "own":
+            shuffles = config.images == "shuffled"
+            sample = replace(sample, captions=captions_of_others.get(sample.id, ()) if shuffles else ())
         published = Question(sample, shown.get(sample.id, ()), shots=shots.get(sample.id, ()))
         if config.instruction == "unseen":
             published = replace(_with_other_instruction(published), variant="")
@@ -111,9 +124,16 @@ def make_questions(
         if config.instruction == "both" and sample.instruction_unseen is not None:
             questions.append(_with_other_instruction(published))
         questions.extend(in_other_orders(published, config.permute_options, config.seed))
-        if config.images_effect and published.images:
+        if config.images_effect and (published.images or any(sample.captions)):
             questions.append(_without_images(published))
-            questions.append(replace(published, images=moved[sample.id], variant=SHUFFLED_IMAGES))
+            questions.append(
+                replace(
+                    published,
+                    sample=replace(published.sample, captions=captions_of_others.get(sample.id, ())),
+                    images=moved.get(sample.id, ()),
+                    variant=SHUFFLED_IMAGES,
+                )
+            )
     return questions
 
 
@@ -153,19 +173,28 @@ def _in_order(question: Question, order: Sequence[str], variant: str) -> Questio
         letter = role.removeprefix(_OPTION)
         return f"{_OPTION}{asked[letter]}" if role.startswith(_OPTION) and letter in asked else role
 
+    def in_places(roles: Sequence[str]) -> list[int]:
+        """Return the order in which options stand in that of their letters, in the places that options have."""
+        of_options = iter(
+            sorted(
+                (number for number, role in enumerate(roles) if role.startswith(_OPTION)),
+                key=lambda number: roles[number],
+            )
+        )
+        return [next(of_options) if role.startswith(_OPTION) else number for number, role in enumerate(roles)]
+
     images = [replace(image, role=moved(image.role)) for image in question.images]
-    # Images of options stand in the order of their letters, in the places that such images have.
-    of_options = iter(
-        sorted((each for each in images if each.role.startswith(_OPTION)), key=lambda each: each.role)
-    )
-    placed = tuple(next(of_options) if each.role.startswith(_OPTION) else each for each in images)
+    placed = tuple(images[number] for number in in_places([image.role for image in images]))
+    roles = list(map(moved, sample.image_roles))
+    order_of_roles = in_places(roles)
     return replace(
         question,
         sample=replace(
             sample,
             options=options,
             output=asked[sample.output],
-            image_roles=tuple(image.role for image in placed) or tuple(map(moved, sample.image_roles)),
+            image_roles=tuple(roles[number] for number in order_of_roles),
+            captions=tuple(sample.captions[number] for number in order_of_roles) if sample.captions else (),
         ),
         images=placed,
         variant=variant,
@@ -185,5 +214,6 @@ def _with_other_instruction(question: Question) -> Question:
 
 
 def _without_images(question: Question) -> Question:
-    shots = tuple(replace(shot, images=()) for shot in question.shots)
-    return replace(question, images=(), shots=shots, variant=NO_IMAGES)
+    shots = tuple(Shot(replace(shot.sample, captions=())) for shot in question.shots)
+    sample = replace(question.sample, captions=())
+    return replace(question, sample=sample, images=(), shots=shots, variant=NO_IMAGES)

@@ -4,9 +4,9 @@ The user's message is rendered from a template (sandboxed, strict). A tokenizer'
 one, a plain template does. Prompt and answer become tokens separately and are then joined, in training and in
 prediction alike, so the border between them cannot shift.
 
-A prompt that is too long loses its demonstrations, from the first on, then text of its input, never of its instruction,
-its options or its answer: the oldest entries of a nameless list (a purchase history), then the ends of the longest
-texts. Images are never cut.
+A prompt that is too long loses its demonstrations, from the first on, then words of its captions, then text of its
+input, never of its instruction, its options or its answer: the oldest entries of a nameless list (a purchase history),
+then the ends of the longest texts. Images are never cut.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from caslie_model.data.answers import written_answer
 from caslie_model.data.images import MAX_ITEMS, SampleImage
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.prompts.bounds import bounded_render
+from caslie_model.prompts.captions import longest_caption
 from caslie_model.prompts.chat import end_token, user_turn
 from caslie_model.prompts.image_spans import (
     PlacedImage,
@@ -30,7 +31,7 @@ from caslie_model.prompts.image_spans import (
 )
 from caslie_model.prompts.message import broken_up, control_texts, items_of, user_text
 from caslie_model.prompts.templates import compile_template
-from caslie_model.prompts.truncation import shortened_fields
+from caslie_model.prompts.truncation import shortened_texts
 from caslie_model.runtime.progress import Progress
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import fingerprint
@@ -48,6 +49,7 @@ class Encoded:
         prompt: Tokens of the prompt.
         answers: Tokens of each allowed label, with the token that ends an answer.
         shortened: Whether its input was shortened to fit.
+        captions_cut: Whether its captions were.
         images: Its images.
         token_items: Item of each token of the prompt; empty without images.
         token_slots: Index of the visual token at each token of the prompt, -1 for text; empty without visual tokens.
@@ -57,6 +59,7 @@ class Encoded:
     prompt: tuple[int, ...]
     answers: dict[str, tuple[int, ...]]
     shortened: bool
+    captions_cut: bool = False
     images: tuple[PlacedImage, ...] = ()
     token_items: tuple[int, ...] = ()
     token_slots: tuple[int, ...] = ()
@@ -143,16 +146,18 @@ class PromptFormat:
         while earlier and len(prompt.tokens) > room:
             del earlier[0]
             prompt = self._prompt_tokens(sample, fields, numbers, earlier)
+        captions_cut = False
         if len(prompt.tokens) > room:
             prompt = self._shorten(sample, fields, numbers, room, visual)
+            captions_cut = longest_caption(sample) > 0
         if not images:
-            return Encoded(sample, prompt.tokens, answers, shortened)
+            return Encoded(sample, prompt.tokens, answers, shortened, captions_cut)
         placed = tuple(self._placed(sample, image, numbers.get(image.role, 0)) for image in images)
         if not self.visual_tokens:
-            return Encoded(sample, prompt.tokens, answers, shortened, placed, prompt.items)
+            return Encoded(sample, prompt.tokens, answers, shortened, captions_cut, placed, prompt.items)
         spliced_in = spliced(*prompt, placed, self.visual_tokens, self.tokenizer.eos_token_id)
         tokens, items, slots = map(tuple, spliced_in)
-        return Encoded(sample, tokens, answers, shortened, placed, items, slots)
+        return Encoded(sample, tokens, answers, shortened, captions_cut, placed, items, slots)
 
     def encode_all(
         self, samples: Sequence[Sample], images: Mapping[str, Sequence[SampleImage]] | None = None
@@ -193,8 +198,9 @@ class PromptFormat:
         fields: Sequence[InputField],
         numbers: Mapping[str, int],
         earlier: Sequence[tuple[str, str]] = (),
+        caption_words: int | None = None,
     ) -> str:
-        user = user_text(self._user, sample, fields, numbers, self.answers, self.defused)
+        user = user_text(self._user, sample, fields, numbers, self.answers, self.defused, caption_words)
         if self.tokenizer.chat_template:
             return user_turn(self.tokenizer, user, earlier)
         before = "".join(
@@ -250,8 +256,9 @@ class PromptFormat:
         fields: Sequence[InputField],
         numbers: Mapping[str, int],
         earlier: Sequence[tuple[str, str]] = (),
+        caption_words: int | None = None,
     ) -> _Prompt:
-        prompt = unmarked(self._render_marked(sample, fields, numbers, earlier))
+        prompt = unmarked(self._render_marked(sample, fields, numbers, earlier, caption_words))
         # A chat template writes its own control tokens.
         special = not self.tokenizer.chat_template
         if numbers or self.visual_tokens:
@@ -280,8 +287,11 @@ class PromptFormat:
         room: int,
         visual: int,
     ) -> _Prompt:
-        best, needed = shortened_fields(
-            fields, room, lambda shorter: len(self._prompt_tokens(sample, shorter, numbers).tokens)
+        best, needed = shortened_texts(
+            fields,
+            longest_caption(sample),
+            room,
+            lambda shorter, words: len(self._prompt_tokens(sample, shorter, numbers, (), words).tokens),
         )
         if best is None:
             fewer = " (fewer with connector.latents, for concat-full with vision.pool)"
@@ -291,7 +301,7 @@ class PromptFormat:
                 f"tokens{images}, and its longest answer {self.max_length - room - visual}: more than "
                 f"max_length={self.max_length}; raise max_length or leave the task out"
             )
-        return self._prompt_tokens(sample, best, numbers)
+        return self._prompt_tokens(sample, best.fields, numbers, (), best.caption_words)
 
 
 def _text_of(sample: Sample, role: str, item: int) -> str:

@@ -11,6 +11,7 @@ from caslie_model.data.answers import written_answer
 from caslie_model.data.images import SampleImage
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.prompts.bounds import bounded_render
+from caslie_model.prompts.captions import captions_by_role, option_with_caption, with_captions
 from caslie_model.prompts.image_spans import marked, marked_start, number_items, unmarked, without_marks
 from caslie_model.prompts.templates import compile_template
 
@@ -62,6 +63,7 @@ class MessageFormat:
         sample: Sample,
         images: Sequence[SampleImage] = (),
         fields: Sequence[InputField] | None = None,
+        caption_words: int | None = None,
     ) -> tuple[Part, ...]:
         """Return the message as texts and images in their order.
 
@@ -72,6 +74,7 @@ class MessageFormat:
             sample: The sample.
             images: Its images.
             fields: Its input where it was shortened (from `fields`); None: as it is.
+            caption_words: Words of a caption at most; None: all.
 
         Returns:
             Texts and images; texts that follow one another are one.
@@ -82,7 +85,7 @@ class MessageFormat:
         numbers = number_items(images)
         shown = self.fields(sample, images) if fields is None else fields
         text, spans, _ = unmarked(
-            user_text(self._compiled, sample, shown, numbers, self.answers, self.defused)
+            user_text(self._compiled, sample, shown, numbers, self.answers, self.defused, caption_words)
         )
         starts = {span.item: span.start for span in reversed(spans)}
         placed = sorted(
@@ -104,6 +107,7 @@ class MessageFormat:
         images: Sequence[SampleImage] = (),
         fields: Sequence[InputField] | None = None,
         shots: Sequence[tuple[Sample, Sequence[SampleImage]]] = (),
+        caption_words: int | None = None,
     ) -> tuple[Turn, ...]:
         """Return a sample as a conversation up to the place where the assistant answers.
 
@@ -112,6 +116,7 @@ class MessageFormat:
             images: Its images.
             fields: Its input where it was shortened (from `fields`); None: as it is.
             shots: Samples with their images, whose answers are shown before it.
+            caption_words: Words of the sample's captions at most; None: all.
 
         Returns:
             Turns of user and assistant.
@@ -127,7 +132,7 @@ class MessageFormat:
                 Turn("assistant", (self.written(shot, shot.output),)),
             )
         ]
-        return (*earlier, Turn("user", self.parts(sample, images, fields)))
+        return (*earlier, Turn("user", self.parts(sample, images, fields, caption_words)))
 
     def written(self, sample: Sample, label: str) -> str:
         """Return a label of a sample as the model is shown and taught it."""
@@ -141,6 +146,7 @@ def user_text(
     numbers: Mapping[str, int],
     answers: str,
     defused: Callable[[str], str],
+    caption_words: int | None = None,
 ) -> str:
     """Return the text of the user's message, with markers around the items' texts.
 
@@ -151,6 +157,7 @@ def user_text(
         numbers: The number of each item with images, by role.
         answers: letter or text.
         defused: Breaks up control tokens.
+        caption_words: Words of a caption at most; None: all.
 
     Returns:
         The text.
@@ -158,6 +165,7 @@ def user_text(
     Raises:
         ModelError: If the template cannot be filled.
     """
+    captions = captions_by_role(sample, caption_words)
     variables = {
         "instruction": marked_start(defused(sample.instruction)),
         "fields": [
@@ -169,10 +177,13 @@ def user_text(
                     for text, item in zip(field.texts, field.items or [0] * len(field.texts), strict=True)
                 ),
             )
-            for field in fields
+            for field in with_captions(fields, captions)
         ],
         "options": [
-            marked(f"{letter}: {defused(text)}", numbers.get(f"option {letter}", 0))
+            marked(
+                f"{letter}: {defused(option_with_caption(letter, text, captions))}",
+                numbers.get(f"option {letter}", 0),
+            )
             for letter, text in sample.options.items()
         ],
         "answers": answers,

@@ -11,6 +11,7 @@ from caslie_model.backbones.language_model import load_base_model
 from caslie_model.batching.order import order_batches
 from caslie_model.batching.task_weights import mixed
 from caslie_model.config.training import FinetuneConfig
+from caslie_model.data.captions import caption_provenance, with_captions
 from caslie_model.data.samples import Sample, first_by_hash, read_samples
 from caslie_model.errors import ConfigError
 from caslie_model.prompts.encoder import Encoded, PromptFormat
@@ -82,7 +83,14 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
             visual_inputs, images={sample.id: visual_inputs.images[sample.id] for sample in samples}
         )
     order = order_batches(config, encoded)
-    return train(config, TrainingInputs(base, prompt_format, encoded, order, visual_inputs, early_stop))
+    captions = {}
+    if config.captions is not None:
+        captions = caption_provenance(samples, config.data, config.captions, config.captions_from)
+        say(
+            f"captions {config.captions}: {captions['shown']} of {captions['images']} images have one that is shown"
+        )
+    inputs = TrainingInputs(base, prompt_format, encoded, order, visual_inputs, early_stop, captions)
+    return train(config, inputs)
 
 
 def task_prompts(config: FinetuneConfig, tokenizer: Any, visual_inputs: VisualInputs | None) -> PromptFormat:
@@ -137,10 +145,11 @@ def select_samples(config: FinetuneConfig) -> list[Sample]:
         config: Dataset, split, tasks, limits and seed.
 
     Returns:
-        The samples.
+        The samples, with captions where the settings name some.
 
     Raises:
-        DatasetError: If the dataset has none of a wanted task.
+        DatasetError: If the dataset has none of a wanted task, or lacks captions of one.
+        ConfigError: If there are no captions of this name.
     """
     result, missing = [], []
     for task in config.tasks:
@@ -155,7 +164,7 @@ def select_samples(config: FinetuneConfig) -> list[Sample]:
         )
     for task in missing:
         say(f"no {config.split} samples of {task}")
-    return result
+    return _captioned(config, result)
 
 
 def select_validation(config: FinetuneConfig, samples: Sequence[Sample]) -> list[Sample]:
@@ -197,4 +206,10 @@ def select_validation(config: FinetuneConfig, samples: Sequence[Sample]) -> list
     for sample in chosen:
         if sample.id in names:
             raise DatasetError(f"sample {sample.id} is in two splits or tasks; build the dataset again")
-    return chosen
+    return _captioned(config, chosen)
+
+
+def _captioned(config: FinetuneConfig, samples: list[Sample]) -> list[Sample]:
+    if config.captions is None:
+        return samples
+    return with_captions(samples, config.data, config.captions, config.captions_from)

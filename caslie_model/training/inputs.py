@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from caslie_model.backbones.language_model import BaseModel
 from caslie_model.batching.order import BatchOrder
@@ -26,6 +27,7 @@ class TrainingInputs:
         order: Which samples are in which batch.
         visual_inputs: Images and features for a fusion model, None for text.
         early_stop: How validation ends the training, None without it.
+        captions: Who wrote and judged the captions of the prompts, and how many are shown; empty without.
     """
 
     base: BaseModel
@@ -34,6 +36,7 @@ class TrainingInputs:
     order: BatchOrder
     visual_inputs: VisualInputs | None = None
     early_stop: EarlyStop | None = None
+    captions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def device(self) -> Device:

@@ -251,6 +251,7 @@ def _summary(
         "samples_per_task": dict(Counter(each.sample.task for each in encoded)),
         "samples_seen": len(used),
         "samples_shortened": sum(each.shortened for each in encoded),
+        **({"captions": _captions(inputs)} if inputs.captions else {}),
         "steps": len(done),
         "processes": process_count(),
         "tokens": sum(lengths[index] * count for index, count in used.items()),
@@ -262,6 +263,10 @@ def _summary(
         "tokens_per_second": round(tokens_now / seconds, 1) if tokens_now else None,
         "log": [entry for entry in state.log_history if "loss" in entry],
     }
+
+
+def _captions(inputs: TrainingInputs) -> dict[str, Any]:
+    return {**inputs.captions, "samples_cut": sum(each.captions_cut for each in inputs.encoded)}
 
 
 def _finish(
