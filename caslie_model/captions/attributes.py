@@ -1,66 +1,91 @@
-"""The captioner `attributes`: what is measured in an image without a model, in a sentence.
+"""The captioner `attributes`: what is told of an image without a large model, in a few sentences.
 
-It names colours, whether the surface is plain, striped or spotted, the form, and the background. It knows no things:
-what the product is, and what the sample asks of it, is not in its captions.
+It names colours, whether the surface is plain, striped or spotted, the form, and the background; the class that a small
+classifier is sure of; and text that is read in the image. What the sample asks of the image is not in its captions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import importlib.util
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caslie_model.captions import image_classes, image_text
 from caslie_model.captions.captioner import CaptionReply, CaptionRequest, Replies
 from caslie_model.captions.colours import Pixels, colour_names, colour_shares, to_lab
-from caslie_model.config.captions import ATTRIBUTES
+from caslie_model.captions.image_classes import ImageClassifier
+from caslie_model.captions.image_text import TextReader
+from caslie_model.captions.segmentation import segment
+from caslie_model.config.captions import ATTRIBUTE_PARTS, ATTRIBUTES, AttributePart
 from caslie_model.data.image_bytes import ImageBytes
 from caslie_model.data.images import decode_image
+from caslie_model.errors import ModelError
+from caslie_model.runtime.console import say
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Raised whenever an image may get another caption than before.
-VERSION = 1
+VERSION = 2
 # Pixels of the longer side.
 _SIDE = 128
-_FRAME = 2
-# Distance in Lab from the background's colour, and the share of the frame that must have it.
-_SAME = 12.0
-_PLAIN_FRAME = 0.7
 # Share of the thing's pixels from which a colour is named.
 _NAMED = 0.12
 _MAX_COLOURS = 3
 # Half the width in pixels of what may interrupt a colour, pixels of an interruption, how many make a pattern and what
-# share of the area they take, and how much longer than wide stripes are.
+# share of the area they take; how far from the colour they are in Lab, which shadows are less; and how much longer than
+# wide stripes are at least and spots at most, between which are folds and seams.
 _REACH = 5
 _PART = 6
 _PARTS = 3
 _PART_SHARE = 0.1
+_OTHER = 20.0
 _LONG = 2.2
+_ROUND = 1.55
 _WIDE = 1.35
 # Images between two yields.
 _GROUP = 32
+# What parts that are no measurements need, and the extra that installs it.
+_PACKAGES = {"classes": image_classes.PACKAGES, "text": image_text.PACKAGES}
+_EXTRAS = {"classes": "classes", "text": "ocr"}
 
 
 class AttributeCaptioner:
     """Measures each image once, whatever the samples that show it."""
 
-    def __init__(self, images: ImageBytes, max_words: int) -> None:
-        """Keep where images come from.
+    def __init__(
+        self, images: ImageBytes, max_words: int, parts: Collection[AttributePart] = ATTRIBUTE_PARTS
+    ) -> None:
+        """Load what the parts need; a part whose package is missing is left out, which is said.
 
         Args:
             images: The bytes of images.
             max_words: Words of a caption at most; parts that do not fit are left out.
+            parts: What captions tell.
+
+        Raises:
+            ModelError: If a package does not carry what it should, or no part is left.
         """
         self._images = images
         self._max_words = max_words
+        wanted = [
+            part for part in ATTRIBUTE_PARTS if part in parts and _is_there(part, _PACKAGES.get(part, ()))
+        ]
+        if not wanted:
+            raise ModelError("captioner=attributes: no part of attribute_parts is left")
+        self._parts = wanted
+        self._classifier = ImageClassifier() if "classes" in wanted else None
+        self._reader = TextReader() if "text" in wanted else None
 
     @property
     def provenance(self) -> Mapping[str, Any]:
         """All that its captions depend on beside the image."""
-        return {"model": ATTRIBUTES, "version": VERSION}
+        kinds = {"classes": self._classifier, "text": self._reader}
+        models = {part: kind.provenance for part, kind in kinds.items() if kind is not None}
+        return {"model": ATTRIBUTES, "version": VERSION, "parts": self._parts, **models}
 
     @property
     def control_texts(self) -> None:
@@ -77,16 +102,43 @@ class AttributeCaptioner:
         """
         for start in range(0, len(requests), _GROUP):
             group = requests[start : start + _GROUP]
-            yield [(request, CaptionReply(self._caption(request.image))) for request in group]
+            yield [(request, self._reply(request.image)) for request in group]
 
-    def _caption(self, key: str) -> str:
-        sentences: list[str] = []
-        seen = measure(decode_image(self._images.content(key), f"image {key[:16]}"))
-        for sentence in seen.sentences():
-            if len(" ".join([*sentences, sentence]).split()) > self._max_words:
-                break
-            sentences.append(sentence)
-        return " ".join(sentences)
+    def _reply(self, key: str) -> CaptionReply:
+        image = decode_image(self._images.content(key), f"image {key[:16]}")
+        try:
+            sentences = list(self._sentences(image))
+        except ModelError as error:
+            return CaptionReply(None, reason=str(error))
+        chosen: list[str] = []
+        for sentence in sentences or [f"Nothing was found of: {', '.join(self._parts)}."]:
+            if len(" ".join([*chosen, sentence]).split()) <= self._max_words:
+                chosen.append(sentence)
+        return CaptionReply(" ".join(chosen))
+
+    def _sentences(self, image: Image) -> Iterable[str]:
+        """Yield sentences, the most telling first."""
+        seen = measure(image)
+        if "colours" in self._parts:
+            yield from seen.colour_sentences()
+        if "surface" in self._parts:
+            yield from seen.surface_sentences()
+        if self._classifier and (found := self._classifier.classify(image)):
+            yield f'An image classifier takes it for "{found[0]}" ({found[1]:.0%}).'
+        if self._reader and (text := self._reader.read(image)):
+            yield f'Text in the image: "{text}".'
+        if "form" in self._parts:
+            yield from seen.form_sentences()
+
+
+def _is_there(part: str, packages: Sequence[str]) -> bool:
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        say(
+            f"attributes: {part} is left out, {' and '.join(missing)} is not installed: "
+            f"pip install 'mmecinstruct[{_EXTRAS[part]}]'"
+        )
+    return not missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,28 +150,42 @@ class Attributes:
         surface: plain, striped or spotted.
         form: wide, tall, or about as wide as tall.
         share: Share of the image that the thing takes.
-        background: Name of the background's colour; None where it is not of one colour.
+        background: Names of the background's colours; None where no background is told from the thing.
+        has_skin: Whether colours of a person's skin are left out.
     """
 
     colours: tuple[tuple[str, float], ...]
     surface: str
     form: str
     share: float
-    background: str | None
+    background: tuple[str, ...] | None
+    has_skin: bool
 
-    def sentences(self) -> Iterable[str]:
-        """Yield sentences, the most telling first."""
+    def colour_sentences(self) -> Iterable[str]:
+        """Yield what is told of colours."""
         named = [name for name, share in self.colours if share >= _NAMED][:_MAX_COLOURS]
         first, others = named[0] if named else self.colours[0][0], named[1:]
         colours = first + (f", with {' and '.join(others)}" if others else "")
+        yield f"The {'whole image' if self.background is None else 'thing'} is mostly {colours}."
+        if self.has_skin:
+            yield "Colours like skin are left out."
         if self.background is None:
-            yield f"The whole image is mostly {colours}."
-            yield "Its background is not of one colour, so no thing is told from it."
-            return
-        yield f"The thing is mostly {colours}."
-        yield f"Its surface looks {self.surface}."
-        share = max(1, round(self.share * 10)) * 10
-        yield f"It is {self.form} and takes about {share}% of the image, before a plain {self.background} background."
+            yield "Its background has many colours, so no thing is told from it."
+
+    def surface_sentences(self) -> Iterable[str]:
+        """Yield what is told of the surface, if a thing is told from its background."""
+        if self.background is not None:
+            yield f"Its surface looks {self.surface}."
+
+    def form_sentences(self) -> Iterable[str]:
+        """Yield what is told of form, size and background, if a thing is told from it."""
+        if self.background is not None:
+            share = max(1, round(self.share * 10)) * 10
+            first, others = self.background[0], self.background[1:]
+            ground = (
+                f"background of {' and '.join(self.background)}" if others else f"plain {first} background"
+            )
+            yield f"It is {self.form} and takes about {share}% of the image, before a {ground}."
 
 
 def measure(image: Image) -> Attributes:
@@ -138,37 +204,23 @@ def measure(image: Image) -> Attributes:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Pillow.Resampling.BOX)
     lab = to_lab(np.asarray(image, dtype=float))
-    thing, background = _thing(lab)
-    rows, columns = np.nonzero(thing)
+    parts = segment(lab)
+    rows, columns = np.nonzero(parts.thing)
     height, width = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
     form = "about as wide as tall"
     if width >= _WIDE * height:
         form = "wider than tall"
     elif height >= _WIDE * width:
         form = "taller than wide"
-    colours = tuple(colour_shares(lab[thing]))
-    return Attributes(colours, _surface(lab, thing, colours[0][0]), form, float(thing.mean()), background)
-
-
-def _thing(lab: Pixels) -> tuple[Pixels, str | None]:
-    """Return the mask of what is no background, and the name of the background's colour.
-
-    Background is what has the colour of the frame and is connected with it: white inside a thing belongs to the thing.
-    """
-    from scipy import ndimage
-
-    frame = np.zeros(lab.shape[:2], dtype=bool)
-    frame[:_FRAME], frame[-_FRAME:], frame[:, :_FRAME], frame[:, -_FRAME:] = True, True, True, True
-    colour = np.median(lab[frame], axis=0)
-    same = np.linalg.norm(lab - colour, axis=-1) < _SAME
-    if same[frame].mean() < _PLAIN_FRAME:
-        return np.ones_like(same), None
-    parts, _ = ndimage.label(same)
-    outside = np.isin(parts, np.unique(parts[frame & same])) & same
-    # An image of one colour is all thing.
-    if outside.mean() > 0.99:
-        return np.ones_like(same), None
-    return ~outside, colour_shares(colour[None])[0][0]
+    colours = tuple(colour_shares(lab[parts.thing & ~parts.skin]))
+    return Attributes(
+        colours,
+        _surface(lab, parts.thing, colours[0][0]),
+        form,
+        float(parts.thing.mean()),
+        parts.background,
+        bool(parts.skin.any()),
+    )
 
 
 def _surface(lab: Pixels, thing: Pixels, main: str) -> str:
@@ -188,15 +240,19 @@ def _surface(lab: Pixels, thing: Pixels, main: str) -> str:
     ]
     others = ndimage.binary_opening(closed & ~has_main, structure=np.ones((2, 2)))
     parts, count = ndimage.label(others)
-    lengths, taken = [], 0
+    lengths, taken = [], np.zeros_like(has_main)
     for part in range(1, count + 1):
-        rows, columns = np.nonzero(parts == part)
+        area = parts == part
+        rows, columns = np.nonzero(area)
         if len(rows) < _PART:
             continue
-        taken += len(rows)
+        taken |= area
         spread = np.linalg.eigvalsh(np.cov(rows, columns))
         lengths.append(float(np.sqrt(spread[1] / max(spread[0], 0.1))))
     # Less is an outline, a strap or the eyes of a toy.
-    if len(lengths) < _PARTS or taken < _PART_SHARE * closed.sum():
+    if len(lengths) < _PARTS or taken.sum() < _PART_SHARE * closed.sum():
         return "plain"
-    return "striped" if np.median(lengths) > _LONG else "spotted"
+    if np.linalg.norm(np.median(lab[taken], axis=0) - np.median(lab[has_main], axis=0)) < _OTHER:
+        return "plain"
+    length = np.median(lengths)
+    return "striped" if length > _LONG else "spotted" if length < _ROUND else "plain"

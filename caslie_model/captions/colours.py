@@ -28,6 +28,8 @@ _PALETTE: dict[str, tuple[tuple[int, int, int], ...]] = {
     "beige": ((220, 200, 165), (195, 170, 130)),
 }
 _LIGHTNESS = 0.4
+# Chroma of a pixel that counts twice.
+_VIVID = 40.0
 # sRGB to XYZ over the white of D65.
 _TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
@@ -63,11 +65,15 @@ def colour_names(lab: Pixels) -> Pixels:
 def colour_shares(lab: Pixels) -> list[tuple[str, float]]:
     """Return the names of colours with their shares of the pixels, the largest first.
 
+    A vivid pixel counts more than a grey one: shadows and edges are grey in things of every colour.
+
     Args:
         lab: Pixels in CIE Lab, [n, 3].
     """
-    names, counts = np.unique(colour_names(lab), return_counts=True)
-    shares = [(str(name), int(count) / len(lab)) for name, count in zip(names, counts, strict=True)]
+    weights = 1 + np.hypot(lab[:, 1], lab[:, 2]) / _VIVID
+    names, indices = np.unique(colour_names(lab), return_inverse=True)
+    counts = np.bincount(indices, weights=weights) / weights.sum()
+    shares = [(str(name), float(count)) for name, count in zip(names, counts, strict=True)]
     return sorted(shares, key=lambda share: (-share[1], share[0]))
 
 

@@ -227,7 +227,7 @@ def _is_attributes(config: CaptionConfig) -> bool:
 
 def _open(config: CaptionConfig, images: ImageBytes) -> Captioner:
     if _is_attributes(config):
-        return AttributeCaptioner(images, config.max_words)
+        return AttributeCaptioner(images, config.max_words, config.attribute_parts)
     # torch is loaded for models alone.
     from caslie_model.captions.models import ImageTextCaptioner, ServerCaptioner
 

