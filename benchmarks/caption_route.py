@@ -60,7 +60,7 @@ ARMS = (
 )
 
 
-def prepare(out: Path, arms: Sequence[Arm]) -> Path:
+def prepare(out: Path, tasks: str, arms: Sequence[Arm]) -> Path:
     """Build the sample and caption its images, where that is not done; return the folder of its ground truth."""
     dataset, log = out / "dataset", out / "logs" / "data.log"
     if not (dataset / "manifest.json").is_file():
@@ -69,7 +69,8 @@ def prepare(out: Path, arms: Sequence[Arm]) -> Path:
     if not (dataset / CAPTIONS_FOLDER / ORACLE).is_dir():
         write_oracle_captions(dataset, shop)
     if any(arm.captions.startswith("attributes") for arm in arms):
-        run(["caslie_model", "caption", "--data", str(dataset), "--captioner", "attributes"], log)
+        captioner = ("--captioner", "attributes", "--tasks", tasks)
+        run(["caslie_model", "caption", "--data", str(dataset), *captioner], log)
     return shop / "latents"
 
 
@@ -322,7 +323,7 @@ def main() -> int:
     (options.out / "logs").mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.jobs)))
     with alone(options.out / "data.lock"):
-        truth = prepare(options.out, arms)
+        truth = prepare(options.out, options.tasks, arms)
     with ThreadPoolExecutor(options.jobs) as pool:
         runs = [
             pool.submit(one, options.out, truth, task, arm, seed, options)
