@@ -256,48 +256,88 @@ def kept_shares(dataset: Path, full: str) -> Iterator[dict[str, Any]]:
 def page(found: dict[str, Any]) -> Iterator[str]:
     """Yield the tables in Markdown."""
     for task in dict.fromkeys(row["task"] for row in found["arms"]):
-        rows = [row for row in found["arms"] if row["task"] == task]
-        metric = rows[0]["parts"]["all"]["metric"]
-        yield f"\n## {FULL_NAMES[task].replace('_', ' ').capitalize()}, {metric}\n"
-        sizes = {part: rows[0]["parts"][part]["samples"] for part in PARTS}
-        yield (
-            f"| arm | seed | tokens | needs image ({sizes['visual_critical']}) | 95 % | text suffices "
-            f"({sizes['not_visual_critical']}) | 95 % | all ({sizes['all']}) | 95 % | against text, where the image is "
-            "needed: p (Holm) | against the oracle |"
+        order = [arm.name for arm in ARMS]
+        arms = sorted(
+            (row for row in found["arms"] if row["task"] == task), key=lambda row: order.index(row["arm"])
         )
-        yield "|---|---:|---:|---:|---|---:|---|---:|---|---:|---:|"
-        for row in rows:
-            cells = [row["arm"], str(row["seed"]), f"{row['training']['tokens']:,}"]
-            for part in PARTS:
-                cells += [
-                    f"{row['parts'][part]['primary']:.3f}",
-                    _range(row["parts"][part]["primary_interval"]),
-                ]
-            for reference in REFERENCES:
-                compared = [
-                    each
-                    for each in found["comparisons"]
-                    if (each["task"], each["arm"], each["seed"]) == (task, row["arm"], row["seed"])
-                    and (each["reference"], each["part"]) == (reference, "visual_critical")
-                ]
-                cells.append(
-                    f"{compared[0]['difference']:+.3f} ({compared[0]['p_holm']:.4f})" if compared else ""
-                )
-            yield f"| {' | '.join(cells)} |"
-        reached_rows = [row for row in found["reached"] if row["task"] == task]
-        if reached_rows:
-            yield "\n| arm | gain over text where the image is needed | 95 % | share of the oracle's gain | 95 % |"
-            yield "|---|---:|---|---:|---|"
-            whole = reached_rows[0]
-            yield f"| oracle | {whole['gain_of_oracle']:+.3f} | {_range(whole['gain_of_oracle_interval'])} | 1 | |"
-            for row in reached_rows:
-                gain, share = _range(row["gain_interval"]), _range(row["share_interval"])
-                yield f"| {row['arm']} | {row['gain']:+.3f} | {gain} | {row['share']:.2f} | {share} |"
-        for kept in (row for row in found["kept"] if row["task"] == task):
-            shares = ", ".join(
-                f"{share:.2f} ({part.replace('_', ' ')})" for part, share in kept["kept"].items()
+        parts = arms[0]["parts"]
+        yield f"## {FULL_NAMES[task].replace('_', ' ').capitalize()}\n"
+        yield from _score_table(arms, parts)
+        yield ""
+        yield from _difference_table([row for row in found["comparisons"] if row["task"] == task], arms)
+        for lines in (
+            _reach_table([row for row in found["reached"] if row["task"] == task]),
+            _kept_table([row for row in found["kept"] if row["task"] == task]),
+        ):
+            table = list(lines)
+            if len(table) > 3:
+                yield from ("", *table)
+        yield ""
+
+
+def _score_table(arms: list[dict[str, Any]], parts: dict[str, Any]) -> Iterator[str]:
+    titles = {"visual_critical": "needs image", "not_visual_critical": "text suffices", "all": "all"}
+    headings = " | ".join(f"{title}, n = {parts[part]['samples']} | 95 %" for part, title in titles.items())
+    yield f"{parts['all']['metric'].capitalize()}; units: {parts['all']['unit']} ({parts['all']['units']}).\n"
+    yield f"| arm | seed | tokens | seconds | {headings} |"
+    yield "|---|---:|---:|---:|" + "---:|---|" * len(titles)
+    for row in arms:
+        cells = [
+            row["arm"],
+            str(row["seed"]),
+            f"{row['training']['tokens']:,}",
+            f"{row['training']['seconds']:.0f}",
+        ]
+        for part in titles:
+            cells += [f"{row['parts'][part]['primary']:.3f}", _range(row["parts"][part]["primary_interval"])]
+        yield f"| {' | '.join(cells)} |"
+    constant = " | ".join(f"{parts[part]['majority_primary']:.3f} |" for part in titles)
+    yield f"| most frequent answer | | | | {constant} |"
+    bound = " | ".join(f"{parts[part]['text_only_accuracy']:.3f} |" for part in titles)
+    yield f"| best accuracy from text alone | | | | {bound} |"
+
+
+def _difference_table(compared: list[dict[str, Any]], arms: list[dict[str, Any]]) -> Iterator[str]:
+    yield "Where the image is needed, differences of the same samples' answers:\n"
+    yield "| arm | seed | to text | 95 % | p (Holm) | to the oracle | 95 % | p (Holm) |"
+    yield "|---|---:|---:|---|---:|---:|---|---:|"
+    found = {
+        (row["arm"], row["seed"], row["reference"]): row
+        for row in compared
+        if row["part"] == "visual_critical"
+    }
+    for arm, seed in ((row["arm"], row["seed"]) for row in arms if row["arm"] != "text"):
+        cells = [arm, str(seed)]
+        for reference in REFERENCES:
+            row = found.get((arm, seed, reference))
+            cells += (
+                [f"{row['difference']:+.3f}", _range(row["interval"]), f"{row['p_holm']:.4f}"]
+                if row
+                else ["", "", ""]
             )
-            yield f"\n{kept['captions']}/{kept['judge']}, {kept['split']}: kept {shares}"
+        yield f"| {' | '.join(cells)} |"
+
+
+def _reach_table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield "Gain in accuracy over text where the image is needed, mean of the seeds:\n"
+    yield "| arm | gain | 95 % | share of the oracle's gain | 95 % |"
+    yield "|---|---:|---|---:|---|"
+    for row in rows[:1]:
+        yield f"| oracle | {row['gain_of_oracle']:+.3f} | {_range(row['gain_of_oracle_interval'])} | 1.00 | |"
+    for row in rows:
+        gain, share = _range(row["gain_interval"]), _range(row["share_interval"])
+        yield f"| {row['arm']} | {row['gain']:+.3f} | {gain} | {row['share']:.2f} | {share} |"
+
+
+def _kept_table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield "Captions that judges keep:\n"
+    yield "| captions | split | kept of all | of samples that need the image | of the others |"
+    yield "|---|---|---:|---:|---:|"
+    for row in rows:
+        shares = " | ".join(
+            f"{row['kept'][part]:.3f}" for part in ("all", "visual_critical", "not_visual_critical")
+        )
+        yield f"| {row['captions']}/{row['judge']} | {row['split']} | {shares} |"
 
 
 def _range(interval: Sequence[float]) -> str:
