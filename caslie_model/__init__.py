@@ -17,14 +17,27 @@ from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
     from caslie_model.api import align, features, finetune, merge, push_model
-    from caslie_model.api_evaluation import ask, caption, compare, evaluate, predict, predict_table
+    from caslie_model.api_evaluation import (
+        ask,
+        caption,
+        caption_quality,
+        compare,
+        evaluate,
+        judge,
+        predict,
+        predict_table,
+    )
+    from caslie_model.config.caption_quality import CaptionQualityConfig
     from caslie_model.config.captions import CaptionConfig
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
+    from caslie_model.config.judging import JudgeConfig
     from caslie_model.config.presets import (
         align_config,
         caption_config,
+        caption_quality_config,
         evaluate_config,
         finetune_config,
+        judge_config,
         predict_config,
     )
     from caslie_model.config.training import AlignConfig, FinetuneConfig
@@ -33,8 +46,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AlignConfig",
     "CaptionConfig",
+    "CaptionQualityConfig",
     "EvaluateConfig",
     "FinetuneConfig",
+    "JudgeConfig",
     "PredictConfig",
     "__version__",
     "align",
@@ -42,12 +57,16 @@ __all__ = [
     "ask",
     "caption",
     "caption_config",
+    "caption_quality",
+    "caption_quality_config",
     "compare",
     "evaluate",
     "evaluate_config",
     "features",
     "finetune",
     "finetune_config",
+    "judge",
+    "judge_config",
     "load_adapter",
     "merge",
     "predict",
@@ -63,8 +82,10 @@ if not TYPE_CHECKING:
         {
             "AlignConfig": "caslie_model.config.training",
             "CaptionConfig": "caslie_model.config.captions",
+            "CaptionQualityConfig": "caslie_model.config.caption_quality",
             "EvaluateConfig": "caslie_model.config.evaluation",
             "FinetuneConfig": "caslie_model.config.training",
+            "JudgeConfig": "caslie_model.config.judging",
             "PredictConfig": "caslie_model.config.evaluation",
             "__version__": "mmecinstruct.version",
             "align": "caslie_model.api",
@@ -72,12 +93,16 @@ if not TYPE_CHECKING:
             "align_config": "caslie_model.config.presets",
             "caption": "caslie_model.api_evaluation",
             "caption_config": "caslie_model.config.presets",
+            "caption_quality": "caslie_model.api_evaluation",
+            "caption_quality_config": "caslie_model.config.presets",
             "compare": "caslie_model.api_evaluation",
             "evaluate": "caslie_model.api_evaluation",
             "evaluate_config": "caslie_model.config.presets",
             "features": "caslie_model.api",
             "finetune": "caslie_model.api",
             "finetune_config": "caslie_model.config.presets",
+            "judge": "caslie_model.api_evaluation",
+            "judge_config": "caslie_model.config.presets",
             "load_adapter": "caslie_model.fusion",
             "merge": "caslie_model.api",
             "predict": "caslie_model.api_evaluation",

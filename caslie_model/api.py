@@ -305,7 +305,7 @@ def config_fields(given: dict[str, Any], settings: dict[str, Any]) -> dict[str, 
     for name in ("model", "data", "base_model", "base"):
         if fields.get(name) is not None:
             fields[name] = str(fields[name])
-    for name in ("tasks", "splits"):
+    for name in ("tasks", "splits", "judges"):
         if isinstance(fields.get(name), str):
             fields[name] = _names(fields[name])
     return fields

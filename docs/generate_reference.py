@@ -23,8 +23,10 @@ from pydantic.fields import FieldInfo
 
 # The only lines that depend on the folder of the code.
 from caslie_model.cli.app import app as caslie_model_app
+from caslie_model.config.caption_quality import CaptionQualityConfig
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
+from caslie_model.config.judging import JudgeConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig
 from mmecinstruct.cli.app import app as mmec_app
 from mmecinstruct.core.settings import nested_settings
@@ -133,7 +135,8 @@ def presets_page() -> str:
     """Return the page of every setting of training, evaluation and captioning."""
     intro = (
         "# Preset and evaluation fields\n\nA preset is a YAML file with settings of a training; `--set a.b=VALUE` "
-        "overrides any of them. Unknown fields are errors.\n"
+        "overrides any of them. A preset of captions has two sections, `caption:` and `judge:`, with the fields of "
+        "these. Unknown fields are errors.\n"
     )
     roots = {
         "finetune": FinetuneConfig,
@@ -141,6 +144,8 @@ def presets_page() -> str:
         "predict": PredictConfig,
         "evaluate": EvaluateConfig,
         "caption": CaptionConfig,
+        "judge": JudgeConfig,
+        "caption_quality": CaptionQualityConfig,
     }
     return GENERATED + intro + settings_sections(roots)
 

@@ -30,7 +30,9 @@ def with_captions_of_training(config: PredictConfig) -> PredictConfig:
 
 def captions_of_training(config: PredictConfig) -> str | None:
     """Return the captions that a model was trained with, None for a model that was trained without, or elsewhere."""
-    if config.asks_server or model_kind(config.model) != "trained":
+    # With base_only a name on the Hub is that of a base model.
+    asks_base = config.base_only and not Path(config.model).exists()
+    if config.asks_server or asks_base or model_kind(config.model) != "trained":
         return None
-    folder = Path(config.model) if Path(config.model).exists() else adapter_folder(config.model)
+    folder = adapter_folder(config.model, cached=True)
     return read_training_config(folder).captions if (folder / CONFIG).is_file() else None

@@ -88,13 +88,13 @@ def load_for_evaluation(config: PredictConfig, kind: ModelKind | None = None) ->
     if not (folder / CONFIG).is_file():
         return _adapter_of_peft(config, folder, device)
     trained = read_training_config(folder)
+    if config.captions is None and trained.captions is not None:
+        say(f"{config.model} was trained with captions ({trained.captions}) and is asked without them")
     form = _Form(read_templates(folder / PROMPTS_FOLDER), trained.answers, trained.max_length)
     quantise = config.quantise or trained.quantise
     if is_whole:
         return _merged_model(config, folder, trained, form, device)
     base = load_base_of(folder, trained, device, quantise, config.base, config.any_base)
-    if config.captions is None and trained.captions is not None:
-        say(f"{folder} was trained with captions ({trained.captions}) and is asked without them")
     if config.base_only:
         return _assemble(base, base.model, form, config)
     weights = adapter_weights(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -41,8 +42,12 @@ def model_kind(name: str) -> ModelKind:
         return "trained" if is_ours or not (folder / MODEL_CONFIG).is_file() else _kind_of(_local(folder))
     if name in built_in_presets() or name.endswith((".yaml", ".yml")):
         return "language"
-    if not is_hub_name(name):
-        return "trained"
+    return _kind_on_hub(name) if is_hub_name(name) else "trained"
+
+
+@lru_cache(maxsize=16)
+def _kind_on_hub(name: str) -> ModelKind:
+    """Return the kind of a repository; a command asks for it more than once, and the Hub is asked once."""
     try:
         adapter_folder(name)
     except NoAdapterError as error:

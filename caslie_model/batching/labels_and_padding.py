@@ -38,7 +38,7 @@ def training_batch(
     """
     import torch
 
-    batch = _padded([(*each.prompt, *each.target) for each in examples], padding)
+    batch = padded([(*each.prompt, *each.target) for each in examples], padding)
     labelled = max(len(each.target) for each in examples) + 1
     labels = torch.full((len(examples), labelled), IGNORED)
     for row, each in enumerate(examples):
@@ -68,7 +68,7 @@ def prompt_batch(
     Returns:
         input_ids, attention_mask and position_ids [B, T]; with features also the inputs of `text_image_inputs`.
     """
-    batch = _padded([each.prompt for each in examples], padding)
+    batch = padded([each.prompt for each in examples], padding)
     if features is not None:
         batch |= text_image_inputs(
             examples, batch["input_ids"].shape[1], padding, features, [0] * len(examples)
@@ -128,8 +128,16 @@ def image_inputs(examples: Sequence[Encoded], padding: int, features: Features) 
     }
 
 
-def _padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
-    """Return ids, mask and positions [B, T], padded on the left."""
+def padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
+    """Return rows of tokens as one batch, padded on the left.
+
+    Args:
+        rows: B rows.
+        padding: Token that fills them.
+
+    Returns:
+        input_ids, attention_mask and position_ids [B, T].
+    """
     import torch
 
     width = max(len(row) for row in rows)

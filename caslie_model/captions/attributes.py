@@ -48,7 +48,8 @@ _ROUND = 1.55
 _WIDE = 1.35
 # Images between two yields.
 _GROUP = 32
-# What parts that are no measurements need, and the extra that installs it.
+_MEASURED = {"colours", "surface", "form"}
+# What the other parts need, and the extra that installs it.
 _PACKAGES = {"classes": image_classes.PACKAGES, "text": image_text.PACKAGES}
 _EXTRAS = {"classes": "classes", "text": "ocr"}
 
@@ -91,6 +92,11 @@ class AttributeCaptioner:
     def control_texts(self) -> None:
         """It is asked nothing."""
 
+    @property
+    def unrecorded_cost(self) -> float:
+        """Nothing: it costs no money."""
+        return 0.0
+
     def resume(self, usages: Sequence[Mapping[str, Any]]) -> None:
         """Do nothing: it costs no money."""
 
@@ -118,16 +124,16 @@ class AttributeCaptioner:
 
     def _sentences(self, image: Image) -> Iterable[str]:
         """Yield sentences, the most telling first."""
-        seen = measure(image)
-        if "colours" in self._parts:
+        seen = measure(image) if _MEASURED & set(self._parts) else None
+        if seen and "colours" in self._parts:
             yield from seen.colour_sentences()
-        if "surface" in self._parts:
+        if seen and "surface" in self._parts:
             yield from seen.surface_sentences()
         if self._classifier and (found := self._classifier.classify(image)):
             yield f'An image classifier takes it for "{found[0]}" ({found[1]:.0%}).'
         if self._reader and (text := self._reader.read(image)):
             yield f'Text in the image: "{text}".'
-        if "form" in self._parts:
+        if seen and "form" in self._parts:
             yield from seen.form_sentences()
 
 

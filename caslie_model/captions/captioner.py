@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from caslie_model.config.captions import OF_SERVERS, CaptionConfig
-from caslie_model.errors import ConfigError
+from caslie_model.data.images import SampleImage
+from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub.public_names import public_name
 from caslie_model.inference.prediction_log import Key
+from caslie_model.prompts.message import Part
 from mmecinstruct.schemas.captions import is_captioner_name
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionRequest:
-    """An image and what is asked of it. Equal requests of several samples are one.
+    """An image and what is asked of it, or a general caption that is to be rewritten. Equal requests are one.
 
     Attributes:
-        image: SHA-256 of the image's bytes, hexadecimal.
+        image: SHA-256 of the image's bytes, hexadecimal; empty where the captioner is shown none.
         prompt: What is asked; empty for a captioner that is asked nothing.
         fingerprint: Of prompt, model and decoding: 16 hexadecimal digits.
         name: The first sample and image that it is of, for messages.
@@ -29,6 +31,11 @@ class CaptionRequest:
     prompt: str
     fingerprint: str
     name: str
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What the captioner is shown, in its order."""
+        return (SampleImage("product", self.image), self.prompt) if self.image else (self.prompt,)
 
     @property
     def key(self) -> Key:
@@ -43,7 +50,7 @@ class CaptionReply:
     Attributes:
         text: What the captioner wrote; None where it failed.
         reason: Why it failed.
-        usage: Tokens and money of a server.
+        usage: Tokens and money of a server, also where it failed.
     """
 
     text: str | None
@@ -51,7 +58,7 @@ class CaptionReply:
     usage: Mapping[str, float] | None = None
 
 
-Replies = Iterator[Sequence[tuple[CaptionRequest, CaptionReply]]]
+Replies: TypeAlias = Generator[Sequence[tuple[CaptionRequest, CaptionReply]], None, None]
 
 
 class Captioner(Protocol):
@@ -65,8 +72,16 @@ class Captioner(Protocol):
     def control_texts(self) -> Sequence[str] | None:
         """Texts of its control tokens; None if it is asked nothing beside the image."""
 
+    @property
+    def unrecorded_cost(self) -> float:
+        """Money that was spent and is in the usage of no reply."""
+
     def resume(self, usages: Sequence[Mapping[str, Any]]) -> None:
-        """Count the money that earlier captions cost."""
+        """Count the money that earlier captions cost.
+
+        Args:
+            usages: Records of the log.
+        """
 
     def captions(self, requests: Sequence[CaptionRequest]) -> Replies:
         """Yield replies as they come, each with its request.
@@ -74,6 +89,32 @@ class Captioner(Protocol):
         Raises:
             MmecError: If no more captions can be had; after all that came.
         """
+
+
+def beyond_positions(model: Any, tokens: int, reply_tokens: int) -> str | None:
+    """Return why a prompt is too long for a model of transformers, None where it is not.
+
+    Args:
+        model: The model.
+        tokens: Those of the prompt, images included.
+        reply_tokens: Tokens that may be generated behind it.
+    """
+    positions = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    if not isinstance(positions, int) or tokens + reply_tokens <= positions:
+        return None
+    needed = tokens + reply_tokens
+    return f"prompt and caption take {needed:,} tokens, more than the model's {positions:,} positions"
+
+
+def trained_with_images(name: str) -> ModelError:
+    """Return the error of a rewriter that was trained with images.
+
+    Args:
+        name: Its name.
+    """
+    return ModelError(
+        f"two_step={name} was trained with images, and a rewriter gets none: give a language model"
+    )
 
 
 def captioner_name(config: CaptionConfig) -> str:
@@ -89,7 +130,9 @@ def folder_name(config: CaptionConfig) -> str:
     Raises:
         ConfigError: If none follows from the captioner's name.
     """
-    name = config.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", captioner_name(config)).strip("-._")[:64]
+    kind = "-rewritten" if config.two_step else "-general" if config.general else ""
+    made = re.sub(r"[^A-Za-z0-9_.-]+", "-", captioner_name(config)).strip("-._")[: 64 - len(kind)]
+    name = config.name or f"{made}{kind}"
     if not is_captioner_name(name):
         raise ConfigError(f"captioner={config.captioner} makes no name of a folder; give one as `name`")
     return name

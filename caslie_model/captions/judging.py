@@ -1,6 +1,7 @@
 """`caslie_model judge`: which captions a dataset's prompts show, in a sidecar beside the captions.
 
 captions/<name>/kept/<judge>/<task>-<split>.parquet    a row per caption, published with the dataset
+captions/<name>/kept/<judge>/report.json               counts and figures of the last run; not published
 """
 
 from __future__ import annotations
@@ -8,88 +9,39 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from caslie_model.captions.asking import estimate_questions
+from caslie_model.captions.decisions import Decision, Decisions, JudgedCaption
+from caslie_model.captions.usefulness import usefulness_question
+from caslie_model.captions.utility import decide_by_right_answer, decide_by_utility, utility_questions
+from caslie_model.captions.votes import check_judges, decide_by_vote
 from caslie_model.config.judging import JudgeConfig
-from caslie_model.data.captions import caption_fingerprint, captions_root, read_captions
-from caslie_model.data.samples import Sample, read_samples
+from caslie_model.data.captions import captions_root, read_captions
+from caslie_model.data.samples import read_samples
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.console import say
 from caslie_model.runtime.processes import process_count
+from mmecinstruct.core.disk_errors import check_can_write
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import write_atomically
-from mmecinstruct.schemas.captions import CAPTIONS_FOLDER, JUDGED_KEY, KEPT, captions_path, kept_path
+from mmecinstruct.core.output_folder import CAPTION, check_output, claim_output
+from mmecinstruct.schemas.captions import (
+    CAPTIONS_FOLDER,
+    JUDGED_KEY,
+    KEPT,
+    KEPT_FOLDER,
+    caption_fingerprint,
+    captions_path,
+    kept_path,
+)
 
-# Id of the sample, and which of its images.
-Place: TypeAlias = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class JudgedCaption:
-    """A caption that is judged.
-
-    Attributes:
-        sample: The sample, without captions.
-        position: Which of its images.
-        caption: The text.
-        fingerprint: `caption_fingerprint` of its row.
-        captioner: Public name of the model that wrote it.
-    """
-
-    sample: Sample
-    position: int
-    caption: str
-    fingerprint: str
-    captioner: str
-
-    @property
-    def place(self) -> Place:
-        """What tells it from all others."""
-        return self.sample.id, self.position
-
-    @property
-    def role(self) -> str:
-        """The item that its image shows."""
-        return self.sample.image_roles[self.position]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a caption is kept.
-
-    Attributes:
-        kept: Whether it is.
-        score: By which it was decided, from 0 to 1; None without one.
-        votes: yes, no or None (abstained) of each judge; None without votes.
-        utility: Gain in log-likelihood of the right answer where it was measured.
-        effect: helpful, harmful, redundant or useless, where it was measured.
-    """
-
-    kept: bool
-    score: float | None = None
-    votes: tuple[str | None, ...] | None = None
-    utility: float | None = None
-    effect: str | None = None
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """What a judge decided, and all that it depends on.
-
-    Attributes:
-        of: A decision for each caption.
-        provenance: `rule` in words, `judges`, and settings; without a path of this machine.
-        report: Figures that are printed and kept beside the decisions: agreement, kept shares, …
-    """
-
-    of: Mapping[Place, Decision]
-    provenance: Mapping[str, Any]
-    report: Mapping[str, Any] = field(default_factory=dict)
+REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -127,17 +79,82 @@ def judge(config: JudgeConfig) -> JudgeResult:
     """
     if process_count() > 1:
         raise ConfigError(f"judge is run by one process, not by {process_count()}")
-    source = captions_root(config.data, config.captions_from, config.captions)
-    root = config.out or source
+    source, root = judged_roots(config)
     items = read_judged(config, source)
+    check_can_write(root)
+    if root != source:
+        claim_output(root, CAPTION)
+    folder = root / CAPTIONS_FOLDER / config.captions / KEPT_FOLDER / config.folder
     decisions = _decide(config, items, root)
-    files = _write(config, items, decisions, root)
     captions = Counter(item.sample.task for item in items)
-    kept = Counter(item.sample.task for item in items if decisions.of[item.place].kept)
-    folder = root / CAPTIONS_FOLDER / config.captions / "kept" / config.folder
-    for task, count in captions.items():
-        say(f"{task}: {kept[task]} of {count} captions kept ({kept[task] / count:.0%})")
+    if config.write_batch is not None:
+        say("nothing is decided before the batch is answered and read")
+        return JudgeResult(folder, (), captions, {}, decisions.report)
+    if root != source:
+        _copy_captions(config, items, source, root)
+    files = _write(config, items, decisions, root)
+    kept = Counter(dict.fromkeys(captions, 0))
+    kept.update(item.sample.task for item in items if decisions.of[item.place].kept)
+    report = {
+        "judge": config.judge,
+        "splits": list(config.splits),
+        "captions": dict(captions),
+        "kept": dict(kept),
+        "report": dict(decisions.report),
+    }
+    write_atomically(folder / REPORT, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
+    _tell_others(folder, files)
     return JudgeResult(folder, files, captions, kept, decisions.report)
+
+
+def estimate_judging(config: JudgeConfig) -> dict[str, Any]:
+    """Return how much there would be to judge. No model is loaded, nothing is asked or written.
+
+    Args:
+        config: The settings.
+
+    Returns:
+        `captions`, and what each judge would be asked (`judges`), as `estimate_questions` returns it.
+
+    Raises:
+        MmecError: If captions, judges or folder do not allow it.
+    """
+    source, root = judged_roots(config)
+    items = read_judged(config, source)
+    estimate: dict[str, Any] = {"captions": len(items)}
+    if config.judge == "vote":
+        check_judges(config, items)
+        questions = [usefulness_question(item) for item in items]
+        estimate["judges"] = [
+            estimate_questions(config, model, questions, root, config.scoring) for model in config.judges
+        ]
+    elif config.judges:
+        asked = utility_questions(config, items)
+        estimate["judges"] = [estimate_questions(config, config.judges[0], asked, root, "likelihood")]
+    return estimate
+
+
+def judged_roots(config: JudgeConfig) -> tuple[Path, Path]:
+    """Return the folder that the judged `captions/` lies in, and the one that decisions are written below.
+
+    Args:
+        config: The settings.
+
+    Raises:
+        ConfigError: If there are no such captions, or `out` is needed.
+        OutputError: If `out` is another command's folder.
+    """
+    source = captions_root(config.data, config.captions_from, config.captions)
+    if config.out is None:
+        if config.captions_from is None and not Path(config.data).is_dir():
+            raise ConfigError(
+                f"data={config.data} is no folder here, in which its decisions could lie; give `out`, a folder for them"
+            )
+        return source, source
+    if config.out.resolve() == source.resolve():
+        return source, source
+    check_output(config.out, CAPTION, [config.data, source])
+    return source, config.out
 
 
 def read_judged(config: JudgeConfig, root: Path) -> list[JudgedCaption]:
@@ -186,7 +203,34 @@ def _decide(config: JudgeConfig, items: Sequence[JudgedCaption], root: Path) -> 
         keeps = config.judge == "all"
         rule = "all captions are kept" if keeps else "no caption is kept"
         return Decisions({item.place: Decision(keeps) for item in items}, {"rule": rule})
-    raise NotImplementedError(config.judge)
+    if config.judge == "vote":
+        return decide_by_vote(config, items, root)
+    if config.judge == "utility":
+        return decide_by_utility(config, items, root)
+    return decide_by_right_answer(config, items, root)
+
+
+def _tell_others(folder: Path, written: Sequence[Path]) -> None:
+    """Say which earlier decisions of this name are left that were made in another way."""
+    made = (pq.read_schema(written[0]).metadata or {}).get(JUDGED_KEY)
+    others = [
+        file.name
+        for file in sorted(folder.glob("*.parquet"))
+        if file not in written and (pq.read_schema(file).metadata or {}).get(JUDGED_KEY) != made
+    ]
+    if others:
+        say(
+            f"warning: {folder} also holds {', '.join(others)}, decided in another way: judge these tasks and splits "
+            "again, or give another name"
+        )
+
+
+def _copy_captions(config: JudgeConfig, items: Sequence[JudgedCaption], source: Path, root: Path) -> None:
+    """Put the captions beside decisions that lie elsewhere: the two are read from one folder."""
+    for task, split in dict.fromkeys((item.sample.task, item.sample.split) for item in items):
+        path = captions_path(config.captions, task, split)
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(root / path, (source / path).read_bytes())
 
 
 def _write(

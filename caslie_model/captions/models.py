@@ -7,10 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from caslie_model.backbones.image_text_model import load_image_text_model
-from caslie_model.captions.captioner import CaptionReply, CaptionRequest, Replies, captioner_name
+from caslie_model.captions.captioner import (
+    CaptionReply,
+    CaptionRequest,
+    Replies,
+    beyond_positions,
+    captioner_name,
+)
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.data.image_bytes import ImageBytes
-from caslie_model.data.images import SampleImage
 from caslie_model.errors import ModelError
 from caslie_model.inference.batch_file import read_batch, write_batch
 from caslie_model.inference.image_text_answers import replies
@@ -68,6 +73,11 @@ class ImageTextCaptioner:
         """Texts of its control tokens."""
         return self._inputs.loaded.control_texts
 
+    @property
+    def unrecorded_cost(self) -> float:
+        """Nothing: a model that is loaded here costs no money."""
+        return 0.0
+
     def resume(self, usages: Sequence[Mapping[str, Any]]) -> None:
         """Do nothing: a model that is loaded here costs no money."""
 
@@ -104,15 +114,10 @@ class ImageTextCaptioner:
         return [(request, CaptionReply(text)) for request, text in zip(batch, texts, strict=True)]
 
     def _texts(self, batch: Sequence[CaptionRequest]) -> list[str]:
-        turns = [[Turn("user", _parts(request))] for request in batch]
+        turns = [[Turn("user", request.parts)] for request in batch]
         longest = max(self._inputs.length(self._inputs.prompt(said)) for said in turns)
-        config = self._inputs.loaded.model.config.get_text_config(decoder=True)
-        positions = getattr(config, "max_position_embeddings", None)
-        if isinstance(positions, int) and longest + self._config.reply_tokens > positions:
-            raise DatasetError(
-                f"image and prompt take {longest:,} tokens, which with the caption are more than the model's "
-                f"{positions:,} positions; give a smaller max_pixels"
-            )
+        if reason := beyond_positions(self._inputs.loaded.model, longest, self._config.reply_tokens):
+            raise DatasetError(f"{reason}; give a smaller max_pixels")
         return replies(self._inputs, turns, self._config.reply_tokens, self._config.batch_size)
 
 
@@ -132,6 +137,7 @@ class ServerCaptioner:
         self._config = config
         self._images = images
         self._server = open_server(config, images)
+        self._recorded = 0.0
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -157,6 +163,12 @@ class ServerCaptioner:
             usages: Records of the log.
         """
         self._server.resume(usages)
+        self._recorded = self._server.spending.spent
+
+    @property
+    def unrecorded_cost(self) -> float:
+        """What was spent that no reply has: by requests that were in flight when asking stopped."""
+        return max(0.0, round(self._server.spending.spent - self._recorded, 9))
 
     def captions(self, requests: Sequence[CaptionRequest]) -> Replies:
         """Yield replies as they come; with `write_batch` write the requests and yield none.
@@ -180,12 +192,13 @@ class ServerCaptioner:
         try:
             for group in self._read(requests) if settings.read_batch else self._server.ask(pairs):
                 yield [(request, _reply(outcome)) for request, outcome in group]
+                # Not before: who asked may be stopped before the replies are written.
+                self._recorded += sum(outcome.cost or 0.0 for _, outcome in group)
         finally:
             self._server.tell_spending()
 
     def _asked(self, request: CaptionRequest) -> ChatRequest:
-        turn = Turn("user", _parts(request))
-        return ChatRequest(request.name, (turn,), self._config.reply_tokens)
+        return ChatRequest(request.name, (Turn("user", request.parts),), self._config.reply_tokens)
 
     def _read(
         self, requests: Sequence[CaptionRequest]
@@ -212,9 +225,5 @@ def _batch_id(request: CaptionRequest) -> str:
 
 def _reply(outcome: ChatReply | ChatFailure) -> CaptionReply:
     if isinstance(outcome, ChatFailure):
-        return CaptionReply(None, outcome.detail)
+        return CaptionReply(None, outcome.detail, {"cost": outcome.cost} if outcome.cost else None)
     return CaptionReply(outcome.text, usage=usage_of(outcome))
-
-
-def _parts(request: CaptionRequest) -> tuple[SampleImage, str]:
-    return SampleImage("product", request.image), request.prompt

@@ -1,6 +1,7 @@
-"""What a captioner is asked of an image: a template per task, filled with what the image belongs to.
+"""What a captioner is asked of an image: a template per task, filled with what the image belongs to; or a general one.
 
-Neither the answer nor the options of a question are shown, but for the text of the option that an image is of.
+Neither the answer nor the options of a question are shown, but for the text of the option that an image is of. A
+general caption is rewritten by the templates of the tasks too, which then show the caption in the place of the image.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from caslie_model.prompts.message import broken_up
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.templating import compiled, rendered
 
-# Raised whenever a template asks for other captions than before.
+# Each is raised whenever its template asks for other captions than before.
 TEMPLATES_VERSION = 1
+GENERAL_VERSION = 1
+REWRITING_VERSION = 1
 # Characters of one text; a review may be long, and its beginning says what it is about.
 MAX_CHARACTERS = 1000
 # Of a history, the last ones.
@@ -24,7 +27,22 @@ MAX_HISTORY = 5
 _NUMBER = re.compile(r"^\d+(?:st|nd|rd|th): ")
 
 
-def caption_prompt(sample: Sample, role: str, max_words: int, control_texts: Sequence[str] = ()) -> str:
+def general_prompt(max_words: int) -> str:
+    """Return what a captioner is asked of an image, whatever sample shows it.
+
+    Args:
+        max_words: Words of the caption at most.
+    """
+    return rendered(compiled("captions/general.j2"), {"max_words": max_words})
+
+
+def caption_prompt(
+    sample: Sample,
+    role: str,
+    max_words: int,
+    control_texts: Sequence[str] = (),
+    general: str | None = None,
+) -> str:
     """Return what a captioner is asked of an image of a sample.
 
     Args:
@@ -32,9 +50,10 @@ def caption_prompt(sample: Sample, role: str, max_words: int, control_texts: Seq
         role: The item that the image shows: product, history 3, option B, ….
         max_words: Words of the caption at most.
         control_texts: Texts of the captioner's control tokens, which no text of the sample may contain.
+        general: A caption of the image that is to be rewritten for the sample, by a model that is not shown the image.
 
     Returns:
-        The text that stands behind the image.
+        The text that stands behind the image, or alone.
 
     Raises:
         DatasetError: If the sample lacks a text that its task has.
@@ -60,6 +79,7 @@ def caption_prompt(sample: Sample, role: str, max_words: int, control_texts: Seq
         "other": shown("\n".join(next(others, ()))),
         "history": [("bought before", shown(text)) for text in entries[-MAX_HISTORY:]],
         "fields": {name: shown("\n".join(texts)) for name, texts in fields.items()},
+        "general": None if general is None else broken_up(general, control_texts),
         "max_words": max_words,
     }
     _check(sample, kind, own, fields)

@@ -11,10 +11,12 @@ from caslie_model.captions.colours import Pixels, colour_shares
 _FRAME = 2
 # Distance in Lab within which two colours are the same.
 _SAME = 12.0
-# Colours of a background at most, the share of the frame that each takes, and the share that they take together.
+# Colours of a background at most, the share of the frame that each takes, the share that they take together, and the
+# sides of the frame that each is at.
 _MAX_COLOURS = 3
 _LEAST = 0.06
 _COVERED = 0.7
+_MIN_SIDES = 2
 # Side of the middle of the image, and the share of the frame from which a colour is taken for the background although
 # the middle has more of it: a white thing before white.
 _MIDDLE = 0.3
@@ -78,24 +80,33 @@ def segment(lab: Pixels) -> Segments:
 
 def _background_colours(lab: Pixels, frame: Pixels) -> list[Pixels]:
     """Return the colours of the background, that of most of the frame first; none where they do not cover it."""
-    rest, size, colours, covered = lab[frame], int(frame.sum()), [], 0
+    rest, size, colours, covered = frame.copy(), int(frame.sum()), [], 0
     middle = lab[tuple(_middle(side) for side in lab.shape[:2])].reshape(-1, 3)
     for _ in range(_MAX_COLOURS):
-        cells, counts = np.unique(np.round(rest / _SAME), axis=0, return_inverse=True, return_counts=True)[1:]
-        colour = np.median(rest[cells.ravel() == counts.argmax()], axis=0)
-        near = _distances(rest, colour) < _SAME
+        cells, counts = np.unique(
+            np.round(lab[rest] / _SAME), axis=0, return_inverse=True, return_counts=True
+        )[1:]
+        colour = np.median(lab[rest][cells.ravel() == counts.argmax()], axis=0)
+        near = rest & (_distances(lab, colour) < _SAME)
         if near.sum() < _LEAST * size:
             break
-        colour = np.median(rest[near], axis=0)
-        near = _distances(rest, colour) < _SAME
+        colour = np.median(lab[near], axis=0)
+        near = rest & (_distances(lab, colour) < _SAME)
         share = near.sum() / size
-        if share > _ALL_AROUND or (_distances(middle, colour) < _SAME).mean() <= share:
+        is_around = (_distances(middle, colour) < _SAME).mean() <= share and _sides(near) >= _MIN_SIDES
+        if share > _ALL_AROUND or is_around:
             colours.append(colour)
             covered += int(near.sum())
-        rest = rest[~near]
-        if len(rest) < _LEAST * size:
+        rest &= ~near
+        if rest.sum() < _LEAST * size:
             break
     return colours if covered >= _COVERED * size else []
+
+
+def _sides(near: Pixels) -> int:
+    """Return how many sides of the frame have a colour: a table has three, the trousers of a person one."""
+    sides = (near[:_FRAME], near[-_FRAME:], near[:, :_FRAME], near[:, -_FRAME:])
+    return sum(bool(side.mean() > _LEAST) for side in sides)
 
 
 def _middle(side: int) -> slice:

@@ -16,12 +16,13 @@ from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.schemas.captions import CAPTIONS, PROVENANCE_KEY
 
 
-def check_captions_are_of(path: Path, provenance: Mapping[str, Any]) -> None:
+def check_captions_are_of(path: Path, provenance: Mapping[str, Any], later: Collection[str] = ()) -> None:
     """Check that captions which are there, if any, are of the same captioner and settings.
 
     Args:
         path: The file.
         provenance: All that captions depend on.
+        later: Names of what is not known yet and not compared.
 
     Raises:
         RunError: If they are not, or the file is damaged.
@@ -30,7 +31,8 @@ def check_captions_are_of(path: Path, provenance: Mapping[str, Any]) -> None:
         return
     try:
         found = json.loads((pq.read_schema(path).metadata or {})[PROVENANCE_KEY])
-        other = sorted(name for name in {*found, *provenance} if found.get(name) != provenance.get(name))
+        names = {*found, *provenance} - set(later)
+        other = sorted(name for name in names if found.get(name) != provenance.get(name))
     except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
         raise RunError(f"{path} is damaged; give another name, or --overwrite") from None
     if other:

@@ -7,16 +7,27 @@ from typing import Annotated
 
 import typer
 
-from mmecinstruct.core.package_data import pipelines_folder
+from mmecinstruct.core.package_data import caption_preset_files, pipelines_folder
 
 
 def _presets() -> list[str]:
     return sorted(path.stem for path in (pipelines_folder() / "training").glob("*.yaml"))
 
 
+def _caption_presets() -> list[str]:
+    return [path.stem for path in caption_preset_files()]
+
+
 Data = Annotated[str, typer.Option(help="Dataset folder, or user/name on the Hub.")]
 Preset = Annotated[
     str, typer.Option(help=f"{', '.join(_presets())}, or a YAML file.", autocompletion=_presets)
+]
+CaptionPreset = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(_caption_presets())}, or a YAML file; given options override it.",
+        autocompletion=_caption_presets,
+    ),
 ]
 AdapterOut = Annotated[Path, typer.Option(help="Adapter folder to write.")]
 Base = Annotated[

@@ -176,7 +176,8 @@ def _is_dry_run(config: Any, dry_run: bool, plan: bool, as_json: bool) -> bool:
         if as_json:
             raise typer.BadParameter("--json goes with --dry-run")
         return False
-    from caslie_model.training.estimate import estimate, estimate_json, estimate_table
+    from caslie_model.training.estimate import estimate
+    from caslie_model.training.estimate_table import estimate_json, estimate_table
 
     found = estimate(config)
     print(estimate_json(found) if as_json else estimate_table(found))

@@ -87,6 +87,11 @@ class JudgeConfig(Settings):
         description="Samples per task of train and validation whose utility is measured at most, chosen by hash. "
         "`null`: all.",
     )
+    likelihoods: bool = Field(
+        default=True,
+        description="Ask the model about each caption of all splits, so that the predictor knows what it changes in "
+        "the model's answers. `false`: about `measured` samples alone; the predictor knows words and images.",
+    )
     seed: int = Field(default=0, ge=0, description="Seed of folds and of `measured`.")
     max_length: Annotated[int | None, unit("tokens")] = Field(
         default=None,
@@ -106,6 +111,7 @@ class JudgeConfig(Settings):
     concurrency: int = _as_in_predict("concurrency")
     request_timeout: float = _as_in_predict("request_timeout")
     retries: int = _as_in_predict("retries")
+    max_tokens: int | None = _as_in_predict("max_tokens")
     request_seed: int | None = _as_in_predict("request_seed")
     prices: Path | None = _as_in_predict("prices")
     price_input: float | None = _as_in_predict("price_input")

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from caslie_model.config.caption_quality import CaptionQualityConfig
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.config.choices import Config
 from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
 from caslie_model.config.judging import JudgeConfig
-from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig, without_removed
+from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.errors import RecipeError, YamlError
-from mmecinstruct.core.package_data import pipelines_folder
+from mmecinstruct.core.package_data import caption_preset_files, pipelines_folder
 from mmecinstruct.core.settings import QUIET, tell_old_names, wrong_fields
 from mmecinstruct.core.yaml_text import read_yaml
 from mmecinstruct.recipe import apply_override
 
+# Settings in saved configs of earlier versions.
+_REMOVED = ("reuse_lower_layers", "lower_layers_gigabytes")
 _OF_TASKS = frozenset(FinetuneConfig.model_fields) - frozenset(TrainingConfig.model_fields)
+# Of a preset of captioning and judging.
+_SECTIONS = ("caption", "judge")
 
 
 def built_in_presets() -> dict[str, Path]:
@@ -31,16 +37,22 @@ def built_in_presets() -> dict[str, Path]:
     return {path.stem: path for path in sorted((pipelines_folder() / "training").glob("*.yaml"))}
 
 
-def find_preset(name_or_path: str) -> Path:
+def caption_presets() -> dict[str, Path]:
+    """Return the presets of captioning and judging that come with the package, by name."""
+    return {path.stem: path for path in caption_preset_files()}
+
+
+def find_preset(name_or_path: str, built_in: Mapping[str, Path] | None = None) -> Path:
     """Return the file of a preset.
 
     Args:
         name_or_path: The name of a built-in preset, or the path of a YAML file.
+        built_in: The built-in ones by name. None: those of training.
 
     Raises:
         ConfigError: There is neither.
     """
-    presets = built_in_presets()
+    presets = built_in_presets() if built_in is None else built_in
     if name_or_path in presets:
         return presets[name_or_path]
     # Not Path.is_file, which raises for a name that is too long.
@@ -49,16 +61,17 @@ def find_preset(name_or_path: str) -> Path:
     raise ConfigError(f"no preset '{name_or_path[:100]}': give a YAML file or one of {', '.join(presets)}")
 
 
-def read_preset(name_or_path: str) -> dict[str, Any]:
+def read_preset(name_or_path: str, built_in: Mapping[str, Path] | None = None) -> dict[str, Any]:
     """Return the content of a preset.
 
     Args:
         name_or_path: The name of a built-in preset, or the path of a YAML file.
+        built_in: The built-in ones by name. None: those of training.
 
     Raises:
         ConfigError: There is no such preset, or it is not a YAML mapping.
     """
-    path = find_preset(name_or_path)
+    path = find_preset(name_or_path, built_in)
     try:
         content = read_yaml(path)
     except YamlError as error:
@@ -66,6 +79,36 @@ def read_preset(name_or_path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a preset is a mapping of fields to values")
     return content
+
+
+def with_preset(
+    preset: str | None, section: Literal["caption", "judge"], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the fields of captioning or judging: what was given, and of a preset what was not.
+
+    Args:
+        preset: The name of a built-in preset, or the path of a YAML file with the sections `caption` and `judge`. None:
+            no preset.
+        section: Which of them is read.
+        fields: Fields by name; None: not given.
+
+    Raises:
+        ConfigError: There is no such preset or section, or another section. Wrong fields are found by the config.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    if preset is None:
+        return given
+    content = read_preset(preset, caption_presets())
+    if unknown := sorted(set(map(str, content)) - set(_SECTIONS)):
+        raise ConfigError(
+            f"preset '{preset}': there is no such section: {', '.join(unknown)}; there are {' and '.join(_SECTIONS)}"
+        )
+    found = content.get(section)
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"preset '{preset}' has no section '{section}' of fields and values; add one, or give another preset"
+        )
+    return {**found, **given}
 
 
 def finetune_config(preset: str, overrides: Sequence[str] = (), **fields: Any) -> FinetuneConfig:
@@ -150,6 +193,19 @@ def judge_config(overrides: Sequence[str] = (), **fields: Any) -> JudgeConfig:
     return _validate(JudgeConfig, dict(fields), overrides)
 
 
+def caption_quality_config(overrides: Sequence[str] = (), **fields: Any) -> CaptionQualityConfig:
+    """Return the config of measuring captions.
+
+    Args:
+        overrides: Fields to set, in dotted form: `options=8`. The values are read as YAML.
+        **fields: Fields of `CaptionQualityConfig`.
+
+    Raises:
+        ConfigError: A field is wrong. The message names every wrong field.
+    """
+    return _validate(CaptionQualityConfig, dict(fields), overrides)
+
+
 def _validate(
     kind: type[Config], content: dict[str, Any], overrides: Sequence[str], *, quiet: bool = False
 ) -> Config:
@@ -167,6 +223,13 @@ def _validate(
         raise ConfigError(str(error)) from error
     except ValidationError as error:
         raise ConfigError("\n".join(["not a valid config:", *wrong_fields(error, kind)])) from error
+
+
+def without_removed(content: Mapping[str, Any], quiet: bool) -> dict[str, Any]:
+    """Return a config without removed settings, which changed no result. Print a line where one was on, or be quiet."""
+    if content.get("reuse_lower_layers") and not quiet:
+        print("reuse_lower_layers is ignored: this version has no such setting", file=sys.stderr)
+    return {key: value for key, value in content.items() if key not in _REMOVED}
 
 
 def config_yaml(config: BaseModel) -> str:

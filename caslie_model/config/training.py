@@ -6,7 +6,6 @@ validation, so a wrong name or type is an error that names the field. Each run s
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -347,20 +346,23 @@ class FinetuneConfig(TrainingConfig):
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 
-    _captions = field_validator("captions")(known_captions)
+    @field_validator("captions")
+    @classmethod
+    def _captions_have_a_name(cls, value: str | None) -> str | None:
+        return None if value == "none" else known_captions(value)
 
     @model_validator(mode="before")
     @classmethod
     def _captions_are_text(cls, fields: Any) -> Any:
         """Read `fusion: caption` as text with captions, which it is."""
-        if isinstance(fields, dict) and fields.get("fusion") == "caption":
-            if fields.get("captions") in (None, "", "none"):
-                raise ValueError(
-                    "fusion=caption needs captions: give the NAME of those that `caslie_model caption` wrote, or "
-                    "NAME/JUDGE for those that `caslie_model judge` keeps"
-                )
-            return {**fields, "fusion": "text"}
-        return fields
+        if not isinstance(fields, Mapping) or fields.get("fusion") != "caption":
+            return fields
+        if fields.get("captions") in (None, "none"):
+            raise ValueError(
+                "fusion=caption needs captions: give the NAME of those that `caslie_model caption` wrote, or "
+                "NAME/JUDGE for those that `caslie_model judge` keeps"
+            )
+        return {**fields, "fusion": "text"}
 
     @field_validator("split")
     @classmethod
@@ -442,14 +444,3 @@ class AlignConfig(TrainingConfig):
         if self.fusion == "text":
             raise ValueError("an alignment trains on images: give fusion xattn, concat or concat-full")
         return self
-
-
-# Settings in saved configs of earlier versions.
-_REMOVED = ("reuse_lower_layers", "lower_layers_gigabytes")
-
-
-def without_removed(content: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
-    """Return a config without removed settings, which changed no result. Print a line where one was on, or be quiet."""
-    if content.get("reuse_lower_layers") and not quiet:
-        print("reuse_lower_layers is ignored: this version has no such setting", file=sys.stderr)
-    return {key: value for key, value in content.items() if key not in _REMOVED}

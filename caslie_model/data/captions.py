@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from caslie_model.data.samples import Sample
 from caslie_model.errors import ConfigError
 from caslie_model.hub.captions import captions_of_hub
 from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.schemas.captions import (
     CAPTIONS,
     CAPTIONS_FOLDER,
@@ -20,6 +19,7 @@ from mmecinstruct.schemas.captions import (
     KEPT,
     KEPT_FOLDER,
     PROVENANCE_KEY,
+    caption_fingerprint,
     captions_path,
     kept_path,
     parse_choice,
@@ -55,22 +55,24 @@ def captions_root(data: str, folder: Path | None, choice: str) -> Path:
     if folder is None and not root.is_dir():
         root = captions_of_hub(data, name)
     place = root / CAPTIONS_FOLDER / name
+    # Of the Hub's cache the path says nothing.
+    where = data if folder is None else folder
     if not any(place.glob("*.parquet")):
-        there = _names(root / CAPTIONS_FOLDER)
         raise ConfigError(
-            f"{root} has no captions '{name}'{_listed(there)}; run `caslie_model caption --data {data} --name {name}`, "
-            "or give captions_from"
+            f"{where} has no captions '{name}'{_listed(root / CAPTIONS_FOLDER)}; run `caslie_model caption --name "
+            f"{name}`, give captions_from where they are in another folder, or captions=none to do without"
         )
     if judge is not None and not any((place / KEPT_FOLDER / judge).glob("*.parquet")):
-        there = _names(place / KEPT_FOLDER)
         raise ConfigError(
-            f"{place} has no decisions of a judge '{judge}'{_listed(there)}; run `caslie_model judge`, or give "
-            f"captions={name} to keep all"
+            f"{where} has no decisions '{judge}' about captions '{name}'{_listed(place / KEPT_FOLDER)}; run "
+            f"`caslie_model judge`, or give captions={name} to keep all"
         )
     return root
 
 
-def read_captions(root: Path, name: str, task: str, split: str) -> CaptionFile:
+def read_captions(
+    root: Path, name: str, task: str, split: str, ids: Collection[str] | None = None
+) -> CaptionFile:
     """Return the captions of a task's split.
 
     Args:
@@ -78,14 +80,17 @@ def read_captions(root: Path, name: str, task: str, split: str) -> CaptionFile:
         name: Their name.
         task: Full name of a task.
         split: Name of a split.
+        ids: Of these samples only; None: of all.
 
     Raises:
         DatasetError: If there is no such file, or it is damaged.
     """
-    return _read(root / captions_path(name, task, split), CAPTIONS, PROVENANCE_KEY, "caption")
+    return _read(root / captions_path(name, task, split), CAPTIONS, PROVENANCE_KEY, "caption", ids)
 
 
-def read_kept(root: Path, name: str, judge: str, task: str, split: str) -> CaptionFile:
+def read_kept(
+    root: Path, name: str, judge: str, task: str, split: str, ids: Collection[str] | None = None
+) -> CaptionFile:
     """Return a judge's decisions about the captions of a task's split.
 
     Args:
@@ -94,11 +99,12 @@ def read_kept(root: Path, name: str, judge: str, task: str, split: str) -> Capti
         judge: Name of the decisions.
         task: Full name of a task.
         split: Name of a split.
+        ids: About captions of these samples only; None: of all.
 
     Raises:
         DatasetError: If there is no such file, or it is damaged.
     """
-    return _read(root / kept_path(name, judge, task, split), KEPT, JUDGED_KEY, "judge")
+    return _read(root / kept_path(name, judge, task, split), KEPT, JUDGED_KEY, "judge", ids)
 
 
 def with_captions(
@@ -119,30 +125,23 @@ def with_captions(
         ConfigError: If there are no such captions or decisions.
         DatasetError: If a sample's captions or decisions are missing or of other images, or a file is damaged.
     """
+    samples = list(samples)
     name, judge = _parsed(choice)
     root = captions_root(data, folder, choice)
-    captions: dict[tuple[str, str], CaptionFile] = {}
-    kept: dict[tuple[str, str], CaptionFile] = {}
-    result = []
-    for sample in samples:
-        place = (sample.task, sample.split)
-        if not sample.image_roles:
-            result.append(sample)
-            continue
-        if place not in captions:
-            captions[place] = read_captions(root, name, *place)
-            if judge is not None:
-                kept[place] = read_kept(root, name, judge, *place)
-        rows = captions[place].rows.get(sample.id, ())
-        if tuple(row["role"] for row in rows) != sample.image_roles:
-            raise DatasetError(
-                f"sample {sample.id} ({sample.task}/{sample.split}) has {len(sample.image_roles)} images, and captions "
-                f"'{name}' of {len(rows)}, or of others; run `caslie_model caption` again, without a limit"
-            )
-        dropped = _dropped(sample, rows, kept[place], choice) if judge is not None else frozenset()
-        shown = tuple(None if row["position"] in dropped else row["caption"] for row in rows)
-        result.append(replace(sample, captions=shown) if any(shown) else sample)
-    return result
+    shown: dict[tuple[str, str], dict[str, tuple[str | None, ...]]] = {}
+    for place, found in _by_place(samples).items():
+        ids = frozenset(sample.id for sample in found)
+        captions = read_captions(root, name, *place, ids).rows
+        kept = None if judge is None else read_kept(root, name, judge, *place, ids).rows
+        shown[place] = {
+            sample.id: _shown(sample, captions.get(sample.id, ()), kept, choice) for sample in found
+        }
+    return [
+        replace(sample, captions=own)
+        if sample.image_roles and any(own := shown[sample.task, sample.split][sample.id])
+        else sample
+        for sample in samples
+    ]
 
 
 def caption_provenance(
@@ -155,67 +154,126 @@ def caption_provenance(
         data: Their dataset.
         choice: `NAME` or `NAME/JUDGE`.
         folder: Where the captions are, if not with the dataset.
+
+    Returns:
+        `name`, `judge`, `images` of the samples, how many of them have a caption that is `shown`, and what the files
+        say of themselves: `written` and `judged`, each kind once.
+
+    Raises:
+        DatasetError: If a file is missing or damaged.
     """
+    samples = list(samples)
     name, judge = _parsed(choice)
     root = captions_root(data, folder, choice)
-    images = shown = 0
-    places: dict[tuple[str, str], None] = {}
+    places = list(_by_place(samples))
+    written = [_provenance(root / captions_path(name, *place), PROVENANCE_KEY, "caption") for place in places]
+    judged = [
+        _provenance(root / kept_path(name, judge, *place), JUDGED_KEY, "judge")
+        for place in places
+        if judge is not None
+    ]
+    return {
+        "name": name,
+        "judge": judge,
+        "images": sum(len(sample.image_roles) for sample in samples),
+        "shown": sum(caption is not None for sample in samples for caption in sample.captions),
+        "written": _distinct(written),
+        "judged": _distinct(judged),
+    }
+
+
+def _by_place(samples: Iterable[Sample]) -> dict[tuple[str, str], list[Sample]]:
+    """Return samples with images by task and split."""
+    places: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
-        images += len(sample.image_roles)
-        shown += sum(caption is not None for caption in sample.captions)
         if sample.image_roles:
-            places[sample.task, sample.split] = None
-    first = next(iter(places), None)
-    told: dict[str, Any] = {"name": name, "judge": judge, "images": images, "shown": shown}
-    if first is not None:
-        told["captioner"] = dict(read_captions(root, name, *first).provenance)
-        if judge is not None:
-            told["judged"] = dict(read_kept(root, name, judge, *first).provenance)
-    return told
+            places.setdefault((sample.task, sample.split), []).append(sample)
+    return places
 
 
-def caption_fingerprint(row: Mapping[str, Any]) -> str:
-    """Return the fingerprint of a caption that decisions are about: of how it was made, and of its text."""
-    return fingerprint([row["fingerprint"], row["caption"]])[:16]
-
-
-def _dropped(
-    sample: Sample, captions: Sequence[Mapping[str, Any]], kept: CaptionFile, choice: str
-) -> frozenset[int]:
-    """Return the positions whose captions are not kept, once all were judged as they are now."""
-    decisions = kept.rows.get(sample.id, ())
-    judged = {(row["position"], row["caption_fingerprint"]) for row in decisions}
-    if judged != {
-        (row["position"], caption_fingerprint(row)) for row in captions if row["caption"] is not None
-    }:
+def _shown(
+    sample: Sample,
+    captions: Sequence[Mapping[str, Any]],
+    kept: Mapping[str, Sequence[Mapping[str, Any]]] | None,
+    choice: str,
+) -> tuple[str | None, ...]:
+    """Return the captions of a sample that are shown. kept: decisions by sample id, None to keep all."""
+    place = f"sample {sample.id} ({sample.task}/{sample.split})"
+    if not captions:
         raise DatasetError(
-            f"sample {sample.id} ({sample.task}/{sample.split}): the decisions of {choice} are not about the captions "
-            "that it has now; run `caslie_model judge` again"
+            f"{place} has no captions '{choice}', as others have: they were written with a limit, or before the "
+            "dataset was built anew; run `caslie_model caption` again, without a limit"
         )
-    return frozenset(row["position"] for row in decisions if not row["kept"])
+    if [(row["position"], row["role"]) for row in captions] != list(enumerate(sample.image_roles)):
+        raise DatasetError(
+            f"{place}: captions '{choice}' are of other images than it has now; run `caslie_model caption` again"
+        )
+    if kept is None:
+        return tuple(row["caption"] for row in captions)
+    decisions = {
+        (row["position"], row["caption_fingerprint"]): row["kept"] for row in kept.get(sample.id, ())
+    }
+    judged = {
+        (row["position"], caption_fingerprint(row)): row["caption"]
+        for row in captions
+        if row["caption"] is not None
+    }
+    if decisions.keys() != judged.keys():
+        raise DatasetError(
+            f"{place}: the decisions of {choice} are not about the captions that it has now; run `caslie_model judge` "
+            "again"
+        )
+    shown = {position for (position, _), keeps in decisions.items() if keeps}
+    return tuple(row["caption"] if row["position"] in shown else None for row in captions)
 
 
-def _read(path: Path, schema: Any, key: bytes, command: str) -> CaptionFile:
+def _read(path: Path, schema: Any, key: bytes, command: str, ids: Collection[str] | None) -> CaptionFile:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    provenance = _provenance(path, key, command)
+    try:
+        # Given to `read_table`, a schema would fill columns that are missing.
+        table = pq.read_table(path).select(schema.names).cast(schema)
+        if ids is not None:
+            table = table.filter(pc.is_in(table["sample_id"], pa.array(sorted(ids), pa.string())))
+        found = table.to_pylist()
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise _damaged(path, command, error) from error
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in found:
+        rows.setdefault(row["sample_id"], []).append(row)
+    for each in rows.values():
+        each.sort(key=lambda row: row["position"])
+    return CaptionFile(rows, provenance)
+
+
+def _provenance(path: Path, key: bytes, command: str) -> dict[str, Any]:
+    """Return what a file says of itself, without reading its rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise DatasetError(f"{path} is not there; run `caslie_model {command}` for this task and split")
     try:
-        table = pq.read_table(path, schema=schema)
         provenance = json.loads((pq.read_schema(path).metadata or {})[key])
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise DatasetError(
-            f"{path} is damaged ({error}); run `caslie_model {command} --overwrite`"
-        ) from error
+    except KeyError as error:
+        raise _damaged(path, command, "it does not say where it comes from") from error
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
+        raise _damaged(path, command, error) from error
     if not isinstance(provenance, dict):
-        raise DatasetError(f"{path} is damaged: it does not say where it comes from")
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in table.to_pylist():
-        rows.setdefault(row["sample_id"], []).append(row)
-    for found in rows.values():
-        found.sort(key=lambda row: row["position"])
-    return CaptionFile(rows, provenance)
+        raise _damaged(path, command, "it does not say where it comes from")
+    return provenance
+
+
+def _damaged(path: Path, command: str, what: object) -> DatasetError:
+    again = " --overwrite" if command == "caption" else ""
+    return DatasetError(f"{path} is damaged ({what}); run `caslie_model {command}{again}`")
+
+
+def _distinct(each: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({json.dumps(found, sort_keys=True): found for found in each}.values())
 
 
 def _parsed(choice: str) -> tuple[str, str | None]:
@@ -225,9 +283,7 @@ def _parsed(choice: str) -> tuple[str, str | None]:
     return parsed
 
 
-def _names(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-
-
-def _listed(names: Sequence[str]) -> str:
+def _listed(folder: Path) -> str:
+    """Return the names of the folders in a folder as a remark; none where there are none."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
     return f" (there are: {', '.join(names[:10])})" if names else ""

@@ -201,5 +201,8 @@ def _described(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         for name, usual in (("images", "own"), ("instruction", "seen"), ("answers", None), ("shots", 0))
         if settings.get(name, usual) not in (usual, None)
     ]
+    # As they were shown: settings that name none mean those of the training.
+    captions = metrics["provenance"].get("captions")
+    parts += [f"captions {captions}"] if captions else []
     name = public_name(str(metrics["model"]))
     return f"{name} ({', '.join(parts)})" if parts else name

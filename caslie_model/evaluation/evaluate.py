@@ -84,7 +84,8 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
 def _saved_answers(config: EvaluateConfig, file: Path, overwrite: bool) -> Answers:
     """Return the predictions of a file, or of a folder that has such a file, kept in the folder of this evaluation."""
     check_can_write(config.out)
-    samples = select_samples(config).samples
+    # Nothing is asked: no prompt shows a caption.
+    samples = select_samples(config.model_copy(update={"captions": "none"})).samples
     file = file / PREDICTIONS if file.is_dir() else file
     saved = read_predictions(file, samples, config.answers or "letter", config.instruction)
     claim_output(config.out, EVALUATE)

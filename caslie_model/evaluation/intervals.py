@@ -253,6 +253,26 @@ def difference_interval(differences: Floats, units: Sequence[str]) -> tuple[floa
     return max(mean - reach, -1.0), min(mean + reach, 1.0)
 
 
+def mean_interval(values: Floats) -> tuple[float, float]:
+    """Return the 95 % interval of a mean over units: Wilson's, of as many trials as their spread says.
+
+    Args:
+        values: One a unit, from 0 to 1 [n].
+
+    Returns:
+        Lower and upper bound; all that is possible where there are no two units.
+    """
+    count = len(values)
+    if count < 2:
+        return 0.0, 1.0
+    mean, variance = float(values.mean()), float(values.var(ddof=1)) / count
+    own = mean * (1 - mean)
+    # Where all are equal, each is a trial.
+    trials = own / variance if variance > 0 and own > 0 else float(count)
+    low, high = wilson_bounds(mean, trials, t_quantile(0.975, count - 1))
+    return float(low), float(high)
+
+
 def detectable_difference(found: Estimate, correlation: float = ASSUMED_CORRELATION) -> float | None:
     """Return the smallest true difference of two models that a paired test finds in 80 of 100 cases, at 5 % two-sided.
 

@@ -213,7 +213,8 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
     lines = [
         f"# {_title(metrics)}",
         "",
-        f"Answers as {provenance['answers']}, {provenance['instruction']} instructions, scoring by "
+        f"Answers as {provenance['answers']}, {provenance['instruction']} instructions, "
+        f"{_shown_captions(provenance)}scoring by "
         f"{'likelihood' if provenance['scoring'] == 'likelihood' else 'greedy generation'}; "
         f"{metrics['samples_shortened']} prompts were shortened.",
         "",
@@ -264,6 +265,10 @@ def _other_base(provenance: Mapping[str, Any]) -> list[str]:
         f"({provenance['base_fingerprint'][:16]}): these are not the figures of the trained model.",
         "",
     ]
+
+
+def _shown_captions(provenance: Mapping[str, Any]) -> str:
+    return f"captions `{provenance['captions']}` in the prompts, " if provenance.get("captions") else ""
 
 
 def _title(metrics: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from caslie_model.errors import ConfigError
 from caslie_model.hub.names import is_hub_name
 from mmecinstruct.core.hub import reading_from_hub
+from mmecinstruct.core.shown import shown_text
 from mmecinstruct.schemas.captions import CAPTIONS_FOLDER
 
 
@@ -31,7 +32,8 @@ def captions_of_hub(data: str, name: str) -> Path:
             # The pattern's star takes folders in, so decisions of judges come too.
             return Path(snapshot_download(data, repo_type="dataset", allow_patterns=[pattern]))
     except (httpx2.HTTPError, OSError, ValueError) as error:
+        reason = shown_text(" ".join(str(error).split()))[:300]
         raise ConfigError(
-            f"captions={name}: the Hub does not give those of {data} ({error}); give captions_from, a folder that "
+            f"captions={name}: the Hub does not give those of {data} ({reason}); give captions_from, a folder that "
             "`caslie_model caption --out` wrote"
         ) from error

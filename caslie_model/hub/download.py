@@ -42,11 +42,12 @@ FILES = (
 )
 
 
-def adapter_folder(name: str | Path) -> Path:
+def adapter_folder(name: str | Path, cached: bool = False) -> Path:
     """Return the folder of an adapter; `user/name` on the Hub is downloaded into the Hub's cache.
 
     Args:
         name: A path, or user/name on the Hub.
+        cached: Take what an earlier call downloaded, without asking the Hub again.
 
     Returns:
         The folder. A path is returned as it is, whether it exists or not.
@@ -62,7 +63,7 @@ def adapter_folder(name: str | Path) -> Path:
 
     try:
         with reading_from_hub(name):
-            found = Path(snapshot_download(str(name), allow_patterns=list(FILES)))
+            found = Path(snapshot_download(str(name), allow_patterns=list(FILES), local_files_only=cached))
     except (httpx2.HTTPError, OSError, ValueError) as error:
         raise not_loaded("adapter", str(name), error) from error
     if adapter_config(found) is None:

@@ -96,8 +96,8 @@ def check_answered(
         ):
             variant = f" ({each.question.variant})" if each.question.variant else ""
             raise RunError(
-                f"{file.path.parent} answers another prompt for sample {sample.id}{variant}: the dataset changed, the "
-                "seed, or the token that ends an answer; give another folder, or --overwrite"
+                f"{file.path.parent} answers another prompt for sample {sample.id}{variant}: the dataset changed, its "
+                "captions, the seed, or the token that ends an answer; give another folder, or --overwrite"
             )
         labels = {
             label for label in (record["prediction"], *(record.get("scores") or ())) if label is not None

@@ -9,6 +9,7 @@ others are asked one by one, and each answer in a pass of its own.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -49,7 +50,7 @@ def replies(
         batch_size: Conversations at once, fewer where they are long.
 
     Returns:
-        The replies, in the order of the conversations.
+        The replies, in the order of the conversations; empty where a token was chosen by what is no finite number.
     """
     prompts = [inputs.prompt(turns) for turns in conversations]
     lengths = [inputs.length(prompt) + max_new_tokens for prompt in prompts]
@@ -59,7 +60,7 @@ def replies(
         for index, result in zip(batch, results, strict=True):
             if len(batch) > 1 and is_near(result.lead, inputs.loaded.device.precision):
                 [result] = generated(inputs, [prompts[index]], [max_new_tokens])
-            said[index] = result.text
+            said[index] = "" if math.isnan(result.lead) else result.text
     return [said[index] for index in range(len(prompts))]
 
 

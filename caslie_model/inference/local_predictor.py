@@ -13,11 +13,9 @@ from caslie_model.data.images import Features
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.inference.predict import GENERATION_SLACK, predict_batch
 from caslie_model.inference.questions import Prediction, Prepared, Question
+from caslie_model.inference.shared_start import alike_batches
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.progress import Progress
-
-# Batches among whose questions those that start alike are brought together: more share more, and are less of a length.
-ALIKE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +46,16 @@ class PromptInTokens:
         return self.encoded.shortened
 
 
-def alike_batches(asked: Iterable[PromptInTokens], size: int) -> Iterator[Sequence[PromptInTokens]]:
-    """Yield batches of prompts that start alike: what they share is computed once.
-
-    Among `ALIKE` times `size` questions of about the same length, those with the same instruction and demonstrations
-    are brought together.
+def question_batches(asked: Iterable[PromptInTokens], size: int) -> Iterator[Sequence[PromptInTokens]]:
+    """Yield batches of questions that start alike (`alike_batches`), whatever the order of the questions.
 
     Args:
         asked: Questions.
         size: Questions of a batch.
-
-    Yields:
-        The batches, the one that takes most memory first: running out of memory happens at once, not at the end.
     """
-    longest_first = sorted(asked, key=lambda each: (-each.length, *each.question.key))
-    for start in range(0, len(longest_first), ALIKE * size):
-        alike = sorted(longest_first[start : start + ALIKE * size], key=lambda each: each.encoded.prompt)
-        batches = [alike[first : first + size] for first in range(0, len(alike), size)]
-        yield from sorted(batches, key=lambda batch: -len(batch) * max(each.length for each in batch))
+    ordered = sorted(asked, key=lambda each: each.question.key)
+    for batch in alike_batches([each.encoded.prompt for each in ordered], size):
+        yield [ordered[index] for index in batch]
 
 
 class LocalPredictor:
@@ -127,7 +117,7 @@ class LocalPredictor:
         import torch
 
         size = self._config.batch_size
-        for batch in alike_batches([each for each in prepared if isinstance(each, PromptInTokens)], size):
+        for batch in question_batches([each for each in prepared if isinstance(each, PromptInTokens)], size):
             try:
                 predictions = predict_batch(
                     self._loaded,

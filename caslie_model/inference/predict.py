@@ -25,7 +25,7 @@ from caslie_model.inference.option_scores import (
     shares_prompts,
 )
 from caslie_model.inference.questions import Prediction
-from caslie_model.inference.shared_start import prompt_cache
+from caslie_model.inference.shared_start import prompt_inputs
 from caslie_model.prompts.encoder import Encoded
 
 # Logits closer than this are decided alone: more than ten times the noise between batch shapes.
@@ -159,12 +159,10 @@ def _prompt_inputs(
 
     following: Tokens that may follow a prompt.
     """
-    inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
-    if features is None:
-        cache = prompt_cache(loaded.model, [sample.prompt for sample in batch], following)
-        if cache is not None:
-            inputs["past_key_values"] = cache
-    return inputs
+    padding = loaded.tokenizer.eos_token_id
+    if features is not None:
+        return prompt_batch(batch, padding, loaded.device, features)
+    return prompt_inputs(loaded.model, [each.prompt for each in batch], padding, loaded.device, following)
 
 
 def _generate(

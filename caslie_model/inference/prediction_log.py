@@ -166,8 +166,20 @@ def read_records(folder: Path) -> dict[Key, dict[str, Any]]:
     Returns:
         Records by sample id and variant; damaged lines are left out.
     """
+    return read_log(folder / PREDICTIONS, *sorted(folder.glob(_PARTS)))
+
+
+def read_log(*paths: Path) -> dict[Key, dict[str, Any]]:
+    """Return the records of files of answers, without a lock and without mending anything.
+
+    Args:
+        *paths: The files, or none; of a key that several have the first goes.
+
+    Returns:
+        Records by sample id and variant; damaged lines are left out.
+    """
     records: dict[Key, dict[str, Any]] = {}
-    for path in (folder / PREDICTIONS, *sorted(folder.glob(_PARTS))):
+    for path in paths:
         for line in path.read_bytes().split(b"\n")[:-1] if path.is_file() else ():
             record = _record(line)
             if record is not None:

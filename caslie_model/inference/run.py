@@ -144,12 +144,7 @@ def answer_samples(config: PredictConfig, overwrite: bool, command: str) -> Answ
     config = with_captions_of_training(config)
     selection = select_samples(config)
     samples = selection.samples
-    shots = choose_shots(config.data, samples, config.shots, config.seed)
-    if config.shown_captions:
-        shots = {
-            name: tuple(with_captions(each, config.data, config.shown_captions, config.captions_from))
-            for name, each in shots.items()
-        }
+    shots = _shots(config, samples)
     others = choose_other_images(config, selection.whole, samples)
     lenders = {other.sample for chosen in others.values() for other in chosen}
     shown = {
@@ -195,6 +190,17 @@ def answer_samples(config: PredictConfig, overwrite: bool, command: str) -> Answ
             f"{answers.missing} of {answers.questions} questions have no answer; run the same again to ask these"
         )
     return answers
+
+
+def _shots(config: PredictConfig, samples: Sequence[Sample]) -> Mapping[str, tuple[Sample, ...]]:
+    """Return the demonstrations of each sample, with captions where images are shown at all."""
+    shots = choose_shots(config.data, samples, config.shots, config.seed)
+    if not shots or config.shown_captions is None or config.images == "none":
+        return shots
+    distinct = {shot.id: shot for chosen in shots.values() for shot in chosen}
+    captioned = with_captions(distinct.values(), config.data, config.shown_captions, config.captions_from)
+    by_id = {shot.id: shot for shot in captioned}
+    return {name: tuple(by_id[shot.id] for shot in chosen) for name, chosen in shots.items()}
 
 
 def _asking(config: PredictConfig) -> dict[str, Any]:

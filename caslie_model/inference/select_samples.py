@@ -66,7 +66,7 @@ def select_samples(config: PredictConfig) -> Selection:
         if sample.id in ids:
             raise DatasetError(f"sample {sample.id} is in two splits or tasks; build the dataset again")
         ids.add(sample.id)
-    if config.shown_captions is None:
+    if config.shown_captions is None or config.images == "none":
         return Selection(tuple(result), tuple(everything), fingerprints)
     shows_others = config.images == "shuffled" or config.images_effect
     captioned = with_captions(

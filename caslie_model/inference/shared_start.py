@@ -7,11 +7,16 @@ padded on the left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from caslie_model.batching.labels_and_padding import padded
 from caslie_model.inference.option_scores import additive_mask, shares_prompts, takes_trees, text_config
+from caslie_model.runtime.device import Device
+
+# Batches among whose prompts those that start alike are brought together: more share more, and are less of a length.
+ALIKE = 16
 
 # Tokens of a packed row: attention over a longer one costs more than short starts that are shared.
 PACKED_TOKENS = 1024
@@ -32,6 +37,45 @@ class _Pack:
     tokens: list[int] = field(default_factory=list)
     depths: list[int] = field(default_factory=list)
     paths: dict[int, list[int]] = field(default_factory=dict)
+
+
+def alike_batches(prompts: Sequence[tuple[int, ...]], size: int) -> Iterator[list[int]]:
+    """Yield the indices of prompts that are computed together and start alike: what they share is computed once.
+
+    Among `ALIKE` times `size` prompts of about the same length, those with the same start are brought together.
+
+    Args:
+        prompts: The tokens of each prompt.
+        size: Prompts of a batch.
+
+    Yields:
+        The batches, the one that takes most memory first: running out of memory happens at once, not at the end.
+    """
+    longest_first = sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index))
+    for start in range(0, len(longest_first), ALIKE * size):
+        alike = sorted(longest_first[start : start + ALIKE * size], key=lambda index: prompts[index])
+        batches = [alike[first : first + size] for first in range(0, len(alike), size)]
+        yield from sorted(batches, key=lambda batch: -len(batch) * max(len(prompts[each]) for each in batch))
+
+
+def prompt_inputs(
+    model: Any, prompts: Sequence[tuple[int, ...]], padding: int, device: Device, following: int
+) -> dict[str, Any]:
+    """Return a model's inputs for prompts of text, with keys and values of all but their last tokens where it can be.
+
+    Args:
+        model: A causal language model.
+        prompts: The tokens of each prompt, [B].
+        padding: Token that fills rows.
+        device: Where the tensors are put.
+        following: Tokens that may follow the longest, generated or as an answer.
+
+    Returns:
+        input_ids, attention_mask and position_ids [B, T], and past_key_values if starts are shared.
+    """
+    inputs = device.move(padded(prompts, padding))
+    cache = prompt_cache(model, prompts, following)
+    return inputs if cache is None else {**inputs, "past_key_values": cache}
 
 
 def prompt_cache(model: Any, prompts: Sequence[tuple[int, ...]], following: int) -> Any:

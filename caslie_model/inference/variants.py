@@ -95,10 +95,10 @@ def make_questions(
         The questions of each sample, in the order of the samples.
 
     Raises:
-        ConfigError: If a model without images is asked about images.
+        ConfigError: If a model without images is asked about images, and without captions of them.
         DatasetError: If a sample lacks the instruction that is asked for.
     """
-    has_captions = any(sample.captions for sample in samples)
+    has_captions = config.shown_captions is not None
     if images is None and not has_captions and (config.images != "own" or config.images_effect):
         setting = "images_effect" if config.images_effect else f"images={config.images}"
         raise ConfigError(f"{setting}: {config.model} is a text model, which takes no images")

@@ -1,7 +1,8 @@
 """Captions in the user's message: under a key of their own, or beside the item that their image shows.
 
 An image of the only product or of a review gives a field `what the image shows` behind the input, one of two products a
-field behind the product's own. The caption of an entry of a history, or of an option, stands in its line.
+field behind the product's own. The caption of an entry of a history, or of an option, stands in its line. What has no
+caption is as without captions at all.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from caslie_model.data.samples import InputField, Sample
 _KEY = "what the image shows"
 _KEY_OF_ITEM = "what the image of {} shows"
 _BESIDE = "{} (its image shows: {})"
-_HISTORY, _OPTION = "history ", "option "
+_HISTORY, _OPTION, _PRODUCT = _ITEMS = "history ", "option ", "product "
 _ELLIPSIS = "…"
 
 
@@ -29,10 +30,10 @@ def captions_by_role(sample: Sample, words: int | None = None) -> dict[str, str]
     Returns:
         Captions by role; those of several images of an item are one text.
     """
-    if words == 0:
+    if words == 0 or not sample.captions:
         return {}
     found: dict[str, list[str]] = {}
-    for role, caption in zip(sample.image_roles, sample.captions, strict=False):
+    for role, caption in zip(sample.image_roles, sample.captions, strict=True):
         if caption:
             found.setdefault(role, []).append(_cut(caption, words))
     return {role: " ".join(texts) for role, texts in found.items()}
@@ -55,19 +56,20 @@ def with_captions(fields: Sequence[InputField], captions: Mapping[str, str]) -> 
     """
     if not captions:
         return list(fields)
-    left = {role: text for role, text in captions.items() if not role.startswith((_HISTORY, _OPTION))}
+    products = {role: text for role, text in captions.items() if role.startswith(_PRODUCT)}
     shown: list[InputField] = []
     for field in fields:
         if field.is_list and not field.name:
             shown.append(replace(field, texts=_beside_entries(field, captions)))
             continue
         shown.append(field)
-        if field.name in left:
-            item = field.items[:1]
-            text = left.pop(field.name)
-            shown.append(InputField(_KEY_OF_ITEM.format(field.name), (text,), False, item))
-    shown.extend(InputField(_KEY, (text,), False) for text in left.values())
-    return shown
+        if field.name in products:
+            key = _KEY_OF_ITEM.format(field.name)
+            shown.append(InputField(key, (products.pop(field.name),), False, field.items[:1]))
+    # Products whose own field is empty.
+    shown += [InputField(_KEY_OF_ITEM.format(role), (text,), False) for role, text in products.items()]
+    single = [text for role, text in captions.items() if not role.startswith(_ITEMS)]
+    return [*shown, *([InputField(_KEY, (" ".join(single),), False)] if single else [])]
 
 
 def option_with_caption(letter: str, text: str, captions: Mapping[str, str]) -> str:

@@ -201,6 +201,10 @@ class PromptFormat:
         caption_words: int | None = None,
     ) -> str:
         user = user_text(self._user, sample, fields, numbers, self.answers, self.defused, caption_words)
+        return self._wrapped(user, earlier)
+
+    def _wrapped(self, user: str, earlier: Sequence[tuple[str, str]] = ()) -> str:
+        """Return a conversation as the model continues it, by its chat template, else by the plain one."""
         if self.tokenizer.chat_template:
             return user_turn(self.tokenizer, user, earlier)
         before = "".join(
@@ -245,6 +249,19 @@ class PromptFormat:
             The text without markers and control tokens.
         """
         return broken_up(text, self._special_texts)
+
+    def message_tokens(self, message: str) -> tuple[int, ...]:
+        """Return any message of a user as the tokens that the model continues.
+
+        Args:
+            message: The text, whose parts from a dataset are `defused`.
+        """
+        # A chat template writes its own control tokens.
+        special = not self.tokenizer.chat_template
+        tokens = self.tokenizer(self._wrapped(message), add_special_tokens=special)["input_ids"]
+        if special and tokens and tokens[-1] == self.tokenizer.eos_token_id:
+            tokens = tokens[:-1]
+        return tuple(tokens)
 
     def _answer_tokens(self, answer: str) -> tuple[int, ...]:
         tokens = self.tokenizer(self.defused(answer), add_special_tokens=False)["input_ids"]

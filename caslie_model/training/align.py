@@ -12,7 +12,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 from caslie_model.adapters.loading import LoadedModel
@@ -22,6 +21,7 @@ from caslie_model.backbones.language_model import load_base_model
 from caslie_model.batching.order import order_batches
 from caslie_model.config.files import TRAINING
 from caslie_model.config.training import AlignConfig
+from caslie_model.data.catalogue import ROLE_OF_OTHERS, SEPARATOR, catalogue_id, read_catalogue
 from caslie_model.data.images import Features, SampleImage, iterate_images
 from caslie_model.data.samples import Sample, read_columns
 from caslie_model.errors import RunError
@@ -36,19 +36,13 @@ from caslie_model.training.inputs import TrainingInputs
 from caslie_model.training.run import TrainingResult, finished_before, train
 from caslie_model.training.run_folder import one_run_at_a_time
 from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs_of
-from mmecinstruct.core.errors import DatasetError, SourceError
+from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import hash_draw, hash_fraction
-from mmecinstruct.sources.readers.batches import RowError
-from mmecinstruct.sources.readers.fields import text_value
-from mmecinstruct.sources.readers.tabular import read_rows
 
 SPLIT = "train"
-_ROLE_OF_OTHERS = "review"  # a reviewer's photograph may show anything
 _PROMPT = "{{ instruction }}\n"
-_LONGEST_VALUE = 100  # characters; a description is no attribute
 _SCORING_BATCH = 16
-_SEPARATOR = ";"  # of the attributes of a description
 
 Question = tuple[Sample, tuple[SampleImage]]
 
@@ -131,49 +125,6 @@ def alignment_prompts(config: AlignConfig, tokenizer: Any, visual_inputs: Visual
     )
 
 
-def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Read a catalogue. Rows that cannot be read and values over 100 characters are left out and counted on stderr.
-
-    Args:
-        path: CSV, TSV, JSON lines or Parquet, a product in each row.
-        id_column: The column of the products' ids.
-        attributes: The columns to read.
-
-    Returns:
-        The attributes of each product by its id; those that a product lacks are absent.
-
-    Raises:
-        SourceError: If the file is missing, of no known kind, or has no row with one of the columns.
-    """
-    if not path.is_file():
-        raise SourceError(f"catalogue={path}: there is no such file")
-    columns = {"id_column": id_column, **{f"attributes: {name}": name for name in attributes}}
-    products: dict[str, dict[str, str]] = {}
-    unreadable = too_long = 0
-    absent = set(columns.values())
-    for _, row in read_rows(path, columns):
-        if not isinstance(row, RowError):
-            absent -= row.keys()
-        name = "" if isinstance(row, RowError) else text_value(row.get(id_column))
-        if isinstance(row, RowError) or not name:
-            unreadable += 1
-            continue
-        words = {
-            attribute: " ".join(text_value(row.get(attribute)).replace(_SEPARATOR, ",").split())
-            for attribute in attributes
-        }
-        too_long += sum(len(value) > _LONGEST_VALUE for value in words.values())
-        products[name] = {key: value for key, value in words.items() if 0 < len(value) <= _LONGEST_VALUE}
-    if absent:  # also of a table without rows
-        columns_by_option = ", ".join(
-            f"{column} ({option})" for option, column in columns.items() if column in absent
-        )
-        raise SourceError(f"{path}: no row has {columns_by_option}")
-    if unreadable or too_long:
-        say(f"{path}: {unreadable} rows without an id or not readable, {too_long} values too long: left out")
-    return products
-
-
 def product_images(config: AlignConfig) -> dict[str, tuple[SampleImage, ...]]:
     """Return the images that the train split has of each product.
 
@@ -194,7 +145,7 @@ def product_images(config: AlignConfig) -> dict[str, tuple[SampleImage, ...]]:
         }
         for sample, images in iterate_images(config.data, task, SPLIT) if owners else ():
             for each, owner in zip(images, owners[sample] or (), strict=False):
-                if owner and each.image.role != _ROLE_OF_OTHERS:
+                if owner and each.image.role != ROLE_OF_OTHERS:
                     found[owner][each.image.key] = SampleImage("product", each.image.key)
     return {product: tuple(found[product].values()) for product in sorted(found)}
 
@@ -222,7 +173,7 @@ def alignment_samples(
     """
     products: dict[str, dict[str, SampleImage]] = defaultdict(dict)
     for product, shown in images.items():
-        name = _catalogue_id(product, values)
+        name = catalogue_id(product, values)
         if name is not None:
             products[name] |= {image.key: image for image in shown}
     if not products:
@@ -257,14 +208,9 @@ def alignment_samples(
     )
 
 
-def _catalogue_id(product: str, values: Mapping[str, Mapping[str, str]]) -> str | None:
-    """Return a product's id in the catalogue, which may lack the dataset's prefix of the source (`luma:24-WG086`)."""
-    return next((name for name in (product, product.partition(":")[2]) if values.get(name)), None)
-
-
 def _question(product: str, image: SampleImage, values: Mapping[str, str]) -> Question:
-    description = f"{_SEPARATOR} ".join(values.values())
-    names = f"{_SEPARATOR} ".join(attribute.replace("_", " ") for attribute in values)
+    description = f"{SEPARATOR} ".join(values.values())
+    names = f"{SEPARATOR} ".join(attribute.replace("_", " ") for attribute in values)
     sample = Sample(
         id=f"{product}/{image.key[:16]}",
         task="description",
@@ -291,7 +237,7 @@ def correct_attributes(values: Mapping[str, str], text: str) -> dict[str, bool]:
     Returns:
         Correctness by attribute.
     """
-    parts = [part.strip() for part in text.split(_SEPARATOR)]
+    parts = [part.strip() for part in text.split(SEPARATOR)]
     return {
         attribute: part == value
         for (attribute, value), part in zip_longest(values.items(), parts[: len(values)])

@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from caslie_model.batching.order import BatchOrder, order_batches
 from caslie_model.batching.packing import pack_rows
 from caslie_model.batching.positions import check_positions
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
+from caslie_model.data.catalogue import read_catalogue
 from caslie_model.data.images import Features, SampleImage
 from caslie_model.errors import ModelError, RunError
 from caslie_model.prompts.encoder import Encoded
@@ -39,7 +40,7 @@ from caslie_model.runtime.console import say
 from caslie_model.runtime.device import META, Device, choose_device
 from caslie_model.runtime.memory import begin_peak, peak_bytes
 from caslie_model.runtime.processes import process_count
-from caslie_model.training.align import alignment_prompts, alignment_samples, product_images, read_catalogue
+from caslie_model.training.align import alignment_prompts, alignment_samples, product_images
 from caslie_model.training.finetune import encode_samples, select_samples, select_validation, task_prompts
 from caslie_model.training.hf_trainer import build_trainer
 from caslie_model.training.init_from import with_shapes_of_init_from
@@ -49,7 +50,6 @@ from caslie_model.training.run_folder import check_folder
 from caslie_model.vision.encoder import load_vision_encoder
 from caslie_model.vision.visual_inputs import VisualInputs, images_of
 from mmecinstruct.core.errors import DatasetError, MmecError, SourceError
-from mmecinstruct.core.quantities import human, lasting
 
 # The second step is timed, and is the first beside which the optimiser has a state.
 _REAL_STEPS = 2
@@ -74,6 +74,8 @@ class Estimate:
         samples: Training samples.
         shortened: Samples that were shortened to max_length.
         images: Images of the samples.
+        captions: Captions that their prompts show.
+        captions_cut: Samples whose captions were cut to max_length.
         steps: Optimiser steps.
         samples_per_step: Samples of the first step.
         ended_by: epochs or max_train_tokens.
@@ -95,6 +97,8 @@ class Estimate:
     samples: int | None = None
     shortened: int | None = None
     images: int | None = None
+    captions: int | None = None
+    captions_cut: int | None = None
     steps: int | None = None
     samples_per_step: int | None = None
     ended_by: str | None = None
@@ -187,6 +191,8 @@ def _counts(inputs: TrainingInputs) -> dict[str, Any]:
         "samples": len(encoded),
         "shortened": sum(each.shortened for each in encoded),
         "images": sum(len(each.images) for each in encoded),
+        "captions": sum(caption is not None for each in encoded for caption in each.sample.captions),
+        "captions_cut": sum(each.captions_cut for each in encoded),
         "steps": len(order.batches),
         "samples_per_step": len(order.batches[0]),
         "ended_by": order.ended_by,
@@ -404,40 +410,3 @@ def _measure(config: TrainingConfig, inputs: TrainingInputs, device: Device) -> 
         with explained_memory_errors(config):
             trainer.train()
     return peak_bytes(device), times[-1]
-
-
-def estimate_json(found: Estimate) -> str:
-    """Return an estimate as JSON, with the sum of the trained parameters."""
-    content = {**asdict(found), "trained_parameters": found.trained_parameters}
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def estimate_table(found: Estimate) -> str:
-    """Return an estimate as lines of a name, a value and a remark."""
-    parts = ", ".join(f"{name} {count:,}" for name, count in found.trained.items())
-    rows = [
-        ("base model", found.base_model, f"fusion {found.fusion}, on {found.device}, {found.precision}"),
-        ("parameters", f"{found.parameters:,}", ""),
-        ("trained parameters", f"{found.trained_parameters:,}", parts),
-    ]
-    if found.samples is not None and found.tokens is not None:
-        rows += [
-            ("samples", f"{found.samples:,}", f"{found.shortened:,} shortened, {found.images:,} images"),
-            ("steps", f"{found.steps:,}", f"of {found.samples_per_step} samples, ended by {found.ended_by}"),
-            ("tokens", f"{found.tokens:,}", "prompts and answers, without padding"),
-        ]
-    if found.flops is not None:
-        remark = f"{found.flops_of_largest_batch:.2e} in the largest batch; extrapolated from a mean one"
-        rows.append(("FLOPs", f"{found.flops:.2e}", remark))
-    if found.memory is not None and found.seconds is not None:
-        counted = "of the process" if found.device == "cpu" else "of torch's allocator"
-        remark = f"{found.seconds_per_step:.3g} s in the largest step; extrapolated by tokens"
-        rows += [
-            ("memory", human(found.memory), f"peak {counted} in the largest step"),
-            ("time", lasting(found.seconds), remark),
-        ]
-    rows += [(name, "unknown", reason) for name, reason in found.unknown.items()]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return "\n".join(
-        f"{name:<{widths[0]}}  {value:>{widths[1]}}  {remark}".rstrip() for name, value, remark in rows
-    )

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from mmecinstruct.core.package_data import pipelines_folder
+from mmecinstruct.core.package_data import recipe_files
 
 DEFAULT_WORKSPACE = Path(".mmec")
 
 
 def _recipe_names() -> list[str]:
-    return sorted(path.stem for path in pipelines_folder().glob("*.yaml"))
+    return [path.stem for path in recipe_files()]
 
 
 RecipeName = Annotated[

@@ -43,7 +43,7 @@ BUILD, CHECK_IMAGES, PULL, MINIATURE = "mmec build", "mmec images", "mmec pull",
 FINETUNE, ALIGN = "caslie_model finetune", "caslie_model align"
 PREDICT, EVALUATE = "caslie_model predict", "caslie_model evaluate"
 MERGE = "caslie_model merge"
-CAPTION = "caslie_model caption"
+CAPTION, CAPTION_QUALITY = "caslie_model caption", "caslie_model caption-quality"
 WORKSPACE, CACHE = "mmec build --workspace", "caslie_model features"
 
 KINDS = (
@@ -89,6 +89,7 @@ KINDS = (
         encloses=False,
     ),
     Kind("captions", (CAPTION,), encloses=False),
+    Kind("a measurement of captions", (CAPTION_QUALITY,), encloses=False),
     Kind("cached features", (CACHE,), (("encoder.json",), ("features/*/encoder.json",))),
 )
 _ADAPTER, _ALIGNMENT = (

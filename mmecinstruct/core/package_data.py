@@ -21,5 +21,16 @@ def templates_folder() -> Path:
 
 
 def pipelines_folder() -> Path:
-    """Return the folder of the recipes and training presets."""
+    """Return the folder of the recipes, and of the presets of training and captioning."""
     return _resource_folder("pipelines")
+
+
+def recipe_files() -> list[Path]:
+    """Return the recipes that come with the package."""
+    presets = set(caption_preset_files())
+    return [path for path in sorted(pipelines_folder().glob("*.yaml")) if path not in presets]
+
+
+def caption_preset_files() -> list[Path]:
+    """Return the presets of captioning and judging that come with the package."""
+    return sorted(pipelines_folder().glob("captions-*.yaml"))

@@ -27,6 +27,8 @@ from mmecinstruct.core.hashing import canonical_json
 # among them, as people add tags.
 GENERATED_KEYS = ("pretty_name", "license", "language", "task_categories", "size_categories", "configs")
 TAGS = "tags"
+# Section that a push adds: what it tells of is made after the build.
+CAPTIONS_SECTION = "captions"
 # Name of the YAML among the hashes of parts.
 YAML = "yaml"
 
@@ -130,8 +132,29 @@ def card_text(card: CardParts, metadata: str) -> str:
     """Return the card as text. metadata: its YAML as text."""
     blocks = [f"---\n{metadata.strip()}\n---", card.people.get("", "")]
     for name, text in card.sections.items():
-        blocks += [
-            f"<!-- mmecinstruct: begin {name} -->\n{text}\n<!-- mmecinstruct: end {name} -->",
-            card.people.get(name, ""),
-        ]
+        blocks += [_marked(name, text), card.people.get(name, "")]
     return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def with_section(text: str, name: str, section: str | None, before: str) -> str:
+    """Return the text of a card with one section replaced, or removed; all else stays as it is.
+
+    Args:
+        text: The card.
+        name: Name of the section.
+        section: Its text; None to remove it.
+        before: Name of the section that it stands before; at the end where the card has none of this name.
+    """
+    begin, end = (f"<!-- mmecinstruct: {side} {name} -->" for side in ("begin", "end"))
+    text = re.sub(rf"^{begin}$.*?^{end}$\n*", "", text, flags=re.DOTALL | re.MULTILINE)
+    if section is None:
+        return text
+    marked = _marked(name, section)
+    following = f"<!-- mmecinstruct: begin {before} -->"
+    if following in text:
+        return text.replace(following, f"{marked}\n\n{following}", 1)
+    return f"{text.rstrip()}\n\n{marked}\n"
+
+
+def _marked(name: str, text: str) -> str:
+    return f"<!-- mmecinstruct: begin {name} -->\n{text}\n<!-- mmecinstruct: end {name} -->"

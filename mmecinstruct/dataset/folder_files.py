@@ -9,7 +9,7 @@ from typing import Any
 
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import sha256_file
-from mmecinstruct.dataset.card_parts import YAML, part_hashes
+from mmecinstruct.dataset.card_parts import CAPTIONS_SECTION, YAML, part_hashes
 from mmecinstruct.dataset.configs import card_configs
 from mmecinstruct.dataset.manifest import (
     AUDIT,
@@ -99,6 +99,7 @@ def check_card(folder: Path, shards: Sequence[str], manifest: Manifest | None, l
         return
     if _check_configs(card.metadata, shards, log) and manifest is not None and manifest.card is not None:
         found = part_hashes(card)
+        found.pop(CAPTIONS_SECTION, None)
         names = dict.fromkeys([*manifest.card, *found])
         if wrong := [name for name in names if found.get(name) != manifest.card.get(name)]:
             parts = ", ".join("the YAML" if name == YAML else f"section {name}" for name in wrong)

@@ -1,4 +1,4 @@
-"""Publish a dataset folder on the Hugging Face Hub unchanged.
+"""Publish a dataset folder on the Hugging Face Hub; where there are captions, the card tells of them.
 
 One commit holds the whole change: new and changed files, and the removal of shards of an earlier release. Unchanged
 files are not sent again. The token is in no message.
@@ -13,7 +13,16 @@ from mmecinstruct.dataset.captions import find_captions, is_captions_path
 from mmecinstruct.dataset.manifest import CARD, MANIFEST, read_manifest
 from mmecinstruct.dataset.shards import parse_shard_path
 from mmecinstruct.dataset.validate import format_problems, validate_folder
-from mmecinstruct.publish.hub_upload import PushResult, check_repo_name, hub_errors, hub_token, sizes, upload
+from mmecinstruct.publish.captions_card import card_with_captions
+from mmecinstruct.publish.hub_upload import (
+    Content,
+    PushResult,
+    check_repo_name,
+    hub_errors,
+    hub_token,
+    sizes,
+    upload,
+)
 
 _SHOWN_PROBLEMS = 10
 
@@ -56,7 +65,8 @@ def push_folder(
         raise DatasetError(f"{folder} is damaged and was not uploaded; build it again:\n{shown}{more}")
     manifest = read_manifest(folder)
     built = (entry.path for entry in manifest.files)
-    files = {path: folder / path for path in (CARD, *built, MANIFEST, *find_captions(folder))}
+    files: dict[str, Content] = {CARD: card_with_captions(folder)}
+    files |= {path: folder / path for path in (*built, MANIFEST, *find_captions(folder))}
     if dry_run:
         return PushResult(repo, private, True, sizes(files))
     secret = hub_token(token)

@@ -1,6 +1,6 @@
 """Find, override and validate recipes.
 
-A recipe is a YAML file (`pipelines/*.yaml` are built in). Dotted overrides (`sizes.train=100`) are applied before
+A recipe is a YAML file (those in `pipelines/` are built in). Dotted overrides (`sizes.train=100`) are applied before
 validation, so a wrong name or type is an error that names the field.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mmecinstruct.core.errors import RecipeError, YamlError
-from mmecinstruct.core.package_data import pipelines_folder
+from mmecinstruct.core.package_data import recipe_files
 from mmecinstruct.core.settings import QUIET, Settings, nested_settings, tell_old_names, wrong_fields
 from mmecinstruct.core.yaml_text import MAX_DEPTH, parse_yaml, read_yaml
 from mmecinstruct.recipe.model import ImageCheckSettings, Recipe
@@ -25,7 +25,7 @@ _SHOWN = 100  # characters of an override in a message
 
 def built_in_recipes() -> dict[str, Path]:
     """Return the recipes that come with the package, by name."""
-    return {path.stem: path for path in sorted(pipelines_folder().glob("*.yaml"))}
+    return {path.stem: path for path in recipe_files()}
 
 
 def find_recipe(name_or_path: str) -> Path:

@@ -7,9 +7,12 @@ captions/<captioner>/kept/<judge>/<task>-<split>.parquet    which of them a judg
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 
+from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.schemas.samples import SPLITS
 
 CAPTIONS_FOLDER = "captions"
@@ -68,6 +71,11 @@ def is_captioner_name(name: str) -> bool:
     """Return whether a folder of captions, or of a judge's decisions, may have this name."""
     # Settings say `none` for no captions.
     return name != "none" and re.fullmatch(_NAME, name, flags=re.ASCII) is not None
+
+
+def caption_fingerprint(row: Mapping[str, Any]) -> str:
+    """Return the fingerprint of a caption that decisions are about: of how it was made, and of its text."""
+    return fingerprint([row["fingerprint"], row["caption"]])[:16]
 
 
 def captions_path(name: str, task: str, split: str) -> str:

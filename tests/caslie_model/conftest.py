@@ -303,6 +303,36 @@ def contrary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="session")
+def captioned_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Products with captions `made`; the judge `vote` keeps those of even samples. Every fourth has no image."""
+    from tests.caslie_model.captioned import caption_all, judge_all
+
+    sizes = {"train": 12, "validation": 4, "test": 6}
+    rows = [
+        make_image_row(number, "category_classification", split, shows=number % 4 != 3)
+        for split, count in sizes.items()
+        for number in range(count)
+    ]
+    data = write_dataset(tmp_path_factory.mktemp("captioned") / "data", rows)
+    caption_all(data)
+    judge_all(data, lambda row: int(row["sample_id"].rpartition("-")[2]) % 2 == 0)
+    return data
+
+
+@pytest.fixture(scope="session")
+def caption_adapter(captioned_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter of `fusion: caption`, with the captions `made/vote`."""
+    from caslie_model.config.presets import finetune_config
+    from caslie_model.training.finetune import finetune
+
+    settings = ("fusion=caption", "captions=made/vote", "tasks=[cc]", "samples_per_task=8", "batch_size=4")
+    # Captions are named by another folder, which is nobody else's business.
+    fields = {"data": str(captioned_data), "captions_from": captioned_data}
+    out = tmp_path_factory.mktemp("caption_adapter") / "adapter"
+    return finetune(finetune_config("tiny", [*settings, "epochs=1", "device=cpu"], out=out, **fields)).folder
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     from transformers import AutoTokenizer

@@ -49,7 +49,8 @@ def test_help_lists_commands_in_panels_without_escapes_or_alias() -> None:
 
 def test_choices_are_shown_and_are_those_of_the_configs() -> None:
     finetune, evaluate = run("finetune", "-h").stdout, run("evaluate", "-h").stdout
-    assert f"<{'|'.join(get_args(Fusion))}>" in finetune
+    text, *others = get_args(Fusion)
+    assert f"<{'|'.join((text, 'caption', *others))}>" in finetune
     assert all(name in finetune for name in built_in_presets())
     for name in ("subset", "scoring"):
         assert f"<{'|'.join(get_args(EvaluateConfig.model_fields[name].annotation))}>" in evaluate
@@ -90,7 +91,7 @@ def test_a_known_error_is_a_message_and_status_1(arguments: tuple[str, ...], mes
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("finetune", "--data", "d", "--out", "o", "--fusion", "caption"), "'caption' is not one of 'text'"),
+        (("finetune", "--data", "d", "--out", "o", "--fusion", "images"), "'images' is not one of 'text'"),
         (("evaluate", "--model", "m", "--data", "d", "--out", "o", "--scoring", "guess"), "'guess' is not"),
         (("evaluate", "--data", "d", "--out", "o"), "give a model, or --predictions"),
         (("finetune", "--date", "d"), "No such option"),

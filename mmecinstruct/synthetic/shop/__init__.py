@@ -1,7 +1,8 @@
 """The built-in sample shop: synthetic products from a seed, written as raw files in the publishers' formats.
 
-`write_sample_shop` writes the tables, `image_specs` lists the images, `render_images` renders any part of them, and
-`apply_oracle` returns for finished samples whether the answer needs the image.
+`write_sample_shop` writes the tables, `image_specs` lists the images, `render_images` renders any part of them,
+`apply_oracle` returns for finished samples whether the answer needs the image, and `product_attributes` returns what
+the images show of each product.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from mmecinstruct.recipe import SampleShopSettings
     from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 
-__all__ = ["apply_oracle", "image_specs", "render_images", "write_sample_shop"]
+__all__ = ["apply_oracle", "image_specs", "product_attributes", "render_images", "write_sample_shop"]
 
 
 def write_sample_shop(
@@ -88,3 +91,28 @@ def apply_oracle(samples: pa.Table, folder: Path) -> pa.Table:
     from mmecinstruct.synthetic.shop.oracle import ask
 
     return ask(samples, folder)
+
+
+def product_attributes(settings: SampleShopSettings, seed: int) -> dict[str, dict[str, str]]:
+    """Return the ground truth of the shop's products: what their images show, and some of their texts.
+
+    Args:
+        settings: The size of the shop, and whether it has images and dirt.
+        seed: The seed of all hash draws.
+
+    Returns:
+        Values of `colour`, `pattern`, `shape`, `fine_category`, `material` and `brand`, by the product's id.
+    """
+    from mmecinstruct.synthetic.shop.assembly import make_shop
+
+    return {
+        product.asin: {
+            "colour": product.colour,
+            "pattern": product.pattern,
+            "shape": product.shape,
+            "fine_category": FINE_CATEGORIES[product.fine].name,
+            "material": product.material,
+            "brand": product.brand,
+        }
+        for product in make_shop(settings, seed).all_products
+    }

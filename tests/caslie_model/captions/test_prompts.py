@@ -7,7 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from caslie_model.captions.prompts import MAX_CHARACTERS, caption_prompt, within_words
+from caslie_model.captions.prompts import (
+    MAX_CHARACTERS,
+    caption_prompt,
+    general_prompt,
+    within_words,
+)
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.inference.server_messages import CONTROL_TEXTS
 from mmecinstruct.core.errors import DatasetError
@@ -51,6 +56,29 @@ def test_each_role_shows_its_own_context(task: str, role: str, there: list[str],
     prompt = caption_prompt(sample(task), role, 35)
     assert all(text in prompt for text in [*there, "at most 35 words"])
     assert not any(text in prompt for text in absent)
+
+
+@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("kind", ["history 1", "option A"])
+def test_a_rewriter_sees_the_caption_in_the_place_of_the_image(task: str, kind: str) -> None:
+    role = "product 1" if task == "product_relation_prediction" else "product"
+    role = kind if task == "sequential_recommendation" else role
+    own = caption_prompt(sample(task), role, 35)
+    prompt = caption_prompt(sample(task), role, 35, (), 'A "red" mug.')
+    assert prompt.startswith("Rewrite this caption of an image")
+    assert "Each fact in it must stand in the\ncaption of the image" in prompt
+    assert json.dumps('A "red" mug.') in prompt
+    assert "image shows" not in prompt
+    # The same context is shown.
+    shown = [line for line in own.splitlines() if line.endswith('"')]
+    assert shown
+    assert [line for line in prompt.splitlines() if line.endswith('"')][1:] == shown
+
+
+def test_a_general_prompt_knows_no_sample() -> None:
+    prompt = general_prompt(80)
+    assert "at most 80 words" in prompt
+    assert '"' not in prompt
 
 
 @pytest.mark.parametrize("task", task_names())

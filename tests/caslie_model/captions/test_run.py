@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 import caslie_model
-from caslie_model.captions.run import LOG, estimate_captions
+from caslie_model.captions.estimates import estimate_captions, estimate_text
+from caslie_model.captions.run import LOG
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.data.images import read_images
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.inference import server_client
+from caslie_model.inference.prediction_log import PredictionFile
 from mmecinstruct.core.errors import DatasetError, OutputError
 from tests.caslie_model.captions.conftest import field, rows_of
 from tests.servers.chat_server import Asked, Canned, ChatServer, completion
@@ -242,10 +244,69 @@ def test_other_settings_do_not_mix_under_one_name(data: Path) -> None:
 
 
 def test_dry_run_counts_and_writes_nothing(data: Path, config: Make) -> None:
-    made = config(captioner="openai:tiny", server="http://127.0.0.1:9/v1")
-    assert estimate_captions(made) == {"samples": 6, "images": 6, "distinct_images": 5, "requests": 6}
-    assert estimate_captions(config())["requests"] == 5
+    priced = {"server": "http://127.0.0.1:9/v1", "price_input": 1.0, "price_output": 10.0}
+    found = estimate_captions(config(captioner="openai:tiny", **priced))
+    assert [found[name] for name in ("samples", "images", "distinct_images")] == [6, 6, 5]
+    assert [found[name] for name in ("requests", "cached", "to_ask", "spent")] == [6, 0, 6, 0]
+    [step] = found["steps"]
+    # 40 x 40 pixels of each image, and some 400 characters of each prompt.
+    assert 6 * (3 + 100) < step["prompt_tokens"] < 6 * (3 + 200)
+    assert (step["reply_tokens"], step["most_reply_tokens"]) == (6 * 70, 6 * 150)
+    assert step["money"] == pytest.approx((step["prompt_tokens"] + 10 * 6 * 70) / 1e6)
+    assert step["most_money"] == pytest.approx((step["prompt_tokens"] + 10 * 6 * 150) / 1e6)
+    assert "at most" in estimate_text(found)
+    measured = estimate_captions(config())
+    assert (measured["requests"], "prompt_tokens" in measured["steps"][0]) == (5, False)
     assert not (data / "captions").exists()
+
+
+def test_dry_run_leaves_out_what_is_captioned(data: Path, config: Make, serve: Any) -> None:
+    refused = Canned({"error": {"message": "the picture is not allowed"}}, status=400)
+    url = serve(Describing(lambda title: refused if title == "lovely mug" else None))
+    made = config(captioner="openai:tiny", server=url)
+    caslie_model.caption(made)
+    found = estimate_captions(made)
+    assert [found[name] for name in ("requests", "cached", "to_ask")] == [6, 5, 1]
+    assert found["steps"][0]["images_to_show"] == 1
+    assert estimate_captions(made, overwrite=True)["to_ask"] == 6
+    other = config(captioner="openai:other", server=url, name="tiny")
+    assert estimate_captions(other)["to_ask"] == 6
+
+
+def test_money_for_requests_without_a_caption_counts_in_later_runs(
+    data: Path, config: Make, serve: Any
+) -> None:
+    empty = Canned(completion(""))
+    # Two tokens of a reply each.
+    priced = {"price_input": 0, "price_output": 5e5, "retries": 0, "concurrency": 1, "max_tokens": 2}
+    url = serve(Describing(lambda title: empty))
+    caslie_model.caption(config(captioner="openai:tiny", server=url, **priced))
+    again = config(captioner="openai:tiny", server=url, budget=6.5, **priced)
+    assert estimate_captions(again)["spent"] == pytest.approx(6)
+    with pytest.raises(RunError, match=r"budget of 6\.5 is spent: 6\.0000"):
+        caslie_model.caption(again)
+    better = Describing()
+    result = caslie_model.caption(config(captioner="openai:tiny", server=serve(better), budget=20, **priced))
+    assert (result.asked, result.captions, sum(better.asked.values())) == (6, 6, 6)
+    assert estimate_captions(again)["spent"] == pytest.approx(12)
+
+
+def test_money_for_replies_that_are_not_written_counts_in_later_runs(
+    data: Path, config: Make, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = PredictionFile.append
+
+    def interrupted(file: PredictionFile, records: Any) -> None:
+        monkeypatch.setattr(PredictionFile, "append", append)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PredictionFile, "append", interrupted)
+    made = config(captioner="openai:tiny", server=serve(Describing()), price_input=0, price_output=5e5)
+    with pytest.raises(KeyboardInterrupt):
+        caslie_model.caption(made)
+    # Each costs 1.
+    assert 1 <= estimate_captions(made)["spent"] <= 6
+    assert caslie_model.caption(made).asked == 6
 
 
 @pytest.mark.parametrize(

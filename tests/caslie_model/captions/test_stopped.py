@@ -27,18 +27,21 @@ CC = "category_classification"
 
 
 class Counting:
-    """Answers each title after a moment, and counts its answers."""
+    """Answers each title, or image, after a moment, and counts its answers."""
 
     def __init__(self) -> None:
         self.answered: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def __call__(self, asked: Asked) -> Canned:
-        [line] = [line for line in asked.text.splitlines() if line.startswith("title: ")]
-        title = json.loads(line.removeprefix("title: "))
+        lines = [line for line in asked.text.splitlines() if line.startswith("title: ")]
+        title = json.loads(lines[0].removeprefix("title: ")) if lines else ""
+        shown = asked.body["messages"][0]["content"]
+        key = title or shown[0]["image_url"]["url"]
         with self._lock:
-            self.answered[title] += 1
-        return Canned(completion(f"It shows {title}."), delay=0.05)
+            self.answered[key] += 1
+            number = len(self.answered)
+        return Canned(completion(f"It shows {title or number}."), delay=0.05)
 
 
 def image(number: int) -> bytes:
@@ -59,10 +62,7 @@ def wait_for(log: Path, count: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.slow
-def test_a_stopped_command_asks_only_what_was_in_flight_again(
-    tmp_path: Path, row: Any, write_rows: Any
-) -> None:
+def write_data(folder: Path, row: Any, write_rows: Any, count: int) -> Path:
     rows = [
         row(
             number,
@@ -72,48 +72,69 @@ def test_a_stopped_command_asks_only_what_was_in_flight_again(
             images=[{"bytes": image(number), "path": None}],
             image_roles=["product"],
         )
-        for number in range(COUNT)
+        for number in range(count)
     ]
-    data = write_rows(tmp_path / "data", rows)
+    return write_rows(folder, rows)
+
+
+def start(data: Path, url: str, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "caslie_model", "caption", "--data", str(data)]
+    command += ["--captioner", "openai:tiny", "--server", url, "--set", f"concurrency={CONCURRENCY}", *more]
+    return subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        # pytest in the background ignores Ctrl-C, and its children would.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+
+
+@pytest.mark.slow
+def test_a_stopped_command_asks_only_what_was_in_flight_again(
+    tmp_path: Path, row: Any, write_rows: Any
+) -> None:
+    data = write_data(tmp_path / "data", row, write_rows, COUNT)
     log = data / "captions" / "tiny" / LOG
     answers = Counting()
     with ChatServer(answers) as server:
-        command = [
-            sys.executable,
-            "-m",
-            "caslie_model",
-            "caption",
-            "--data",
-            str(data),
-            "--captioner",
-            "openai:tiny",
-        ]
-        command += ["--server", server.url, "--set", f"concurrency={CONCURRENCY}"]
-
-        def start() -> subprocess.Popen[str]:
-            return subprocess.Popen(
-                command,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-                stderr=subprocess.PIPE,
-                text=True,
-                # pytest in the background ignores Ctrl-C, and its children would.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-            )
-
-        killed = start()
+        killed = start(data, server.url)
         wait_for(log, 20, killed)
         killed.kill()
         killed.communicate()
-        interrupted = start()
+        interrupted = start(data, server.url)
         wait_for(log, 45, interrupted)
         interrupted.send_signal(signal.SIGINT)
         assert "captions that came are kept" in interrupted.communicate(timeout=60)[1]
         assert interrupted.returncode == 130
         assert not list(log.parent.glob("*.parquet"))
-        assert start().communicate(timeout=120)[1].count("written:") == 1
+        assert start(data, server.url).communicate(timeout=120)[1].count("written:") == 1
     captions = {row["sample_id"]: row["caption"] for row in rows_of(data, "tiny", CC, "test")}
     assert captions == {f"{CC}-test-{number:04d}": f"It shows thing {number}." for number in range(COUNT)}
     assert logged(log) == COUNT
     twice = sum(count - 1 for count in answers.answered.values())
     # Twice the concurrency may be in flight: asked, and answered but not yet taken.
     assert twice <= 2 * 2 * CONCURRENCY
+
+
+@pytest.mark.slow
+def test_a_command_of_two_steps_that_is_killed_in_each_loses_only_what_was_in_flight(
+    tmp_path: Path, row: Any, write_rows: Any
+) -> None:
+    count = 40
+    data = write_data(tmp_path / "data", row, write_rows, count)
+    log = data / "captions" / "tiny-rewritten" / LOG
+    answers = Counting()
+    with ChatServer(answers) as server:
+        for enough in (15, count + 15):
+            killed = start(data, server.url, "--two-step", "openai:pen")
+            wait_for(log, enough, killed)
+            killed.kill()
+            killed.communicate()
+            assert not list(log.parent.glob("*.parquet"))
+        told = start(data, server.url, "--two-step", "openai:pen").communicate(timeout=120)[1]
+    assert told.count("written:") == 1
+    captions = {row["sample_id"]: row["caption"] for row in rows_of(data, "tiny-rewritten", CC, "test")}
+    assert captions == {f"{CC}-test-{number:04d}": f"It shows thing {number}." for number in range(count)}
+    assert logged(log) == 2 * count
+    assert sum(times - 1 for times in answers.answered.values()) <= 2 * 2 * CONCURRENCY

@@ -43,7 +43,7 @@ def test_overrides_are_dotted_and_typed() -> None:
         ("lora.rank=none", "lora.rank"),
         ("tasks=[xy]", "no such task: xy"),
         ("split=test", "never on a test split"),
-        ("fusion=caption", "fusion 'caption' is not there; choose from: text, xattn, concat, concat-full"),
+        ("fusion=images", "fusion 'images' is not there; choose from: text, xattn, concat, concat-full"),
         ("fusion=xattn init_from=o", "init_from is the same folder as out"),
         ("fusion=xattn vision=null", "fusion=xattn needs a vision encoder: give vision.encoder"),
         ("answers=number", "answers"),

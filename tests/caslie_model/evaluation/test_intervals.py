@@ -18,6 +18,7 @@ from caslie_model.evaluation.intervals import (
     effective_units,
     estimate,
     estimate_share,
+    mean_interval,
     t_quantile,
 )
 from caslie_model.evaluation.metrics import Bootstrap, confusion, primary, wilson_bounds
@@ -225,3 +226,19 @@ def test_an_interval_of_a_thousand_samples_takes_less_than_a_second() -> None:
     estimate("macro F1", gold, answers, LETTERS, rows(1000))
     bootstrap_interval("macro F1", gold, answers, LETTERS, rows(1000), Bootstrap(1000))
     assert time.process_time() - start < 2
+
+
+def test_the_interval_of_a_mean_of_zeros_and_ones_is_that_of_a_share() -> None:
+    found = mean_interval(np.array([1.0] * 30 + [0.0] * 10))
+    assert found == pytest.approx(wilson_bounds(0.75, 39, t_quantile(0.975, 39)))
+    assert mean_interval(np.ones(40)) == pytest.approx(wilson_bounds(1.0, 40, t_quantile(0.975, 39)))
+    assert mean_interval(np.array([0.5])) == (0.0, 1.0)
+
+
+def test_the_interval_of_a_mean_holds_it_in_95_of_100_samples() -> None:
+    random = np.random.default_rng(3)
+    held = 0
+    for _ in range(400):
+        low, high = mean_interval(random.choice([0.0, 0.25, 1.0], 60, p=[0.5, 0.2, 0.3]))
+        held += low <= 0.35 <= high
+    assert 0.92 < held / 400 < 0.99

@@ -286,6 +286,25 @@ def test_a_long_prompt_loses_text_and_no_image(
             assert words in cut.prompt.text
 
 
+def test_captions_lose_words_before_texts_do(
+    loaded: Loaded, image_dataset: Path, spool: SpooledImages
+) -> None:
+    for question in [each for each in questions(image_dataset, spool) if each.images][:3]:
+        [plain] = loaded("smolvlm").prepare([question])
+        captions = ("seen " * 30,) * len(question.images)
+        captioned = replace(question, sample=replace(question.sample, captions=captions))
+        limit = plain.length + 30 + 60 * len(question.images)
+        [whole] = loaded("smolvlm").prepare([captioned])
+        [cut] = loaded("smolvlm", max_length=limit).prepare([captioned])
+        assert (whole.shortened, cut.shortened) == (False, True)
+        assert limit - 5 * len(question.images) <= cut.length <= limit
+        assert cut.prompt.images == plain.prompt.images
+        assert cut.prompt.text.count("seen …") == len(question.images)
+        assert all(text in cut.prompt.text for field in question.sample.fields for text in field.texts)
+        [none] = loaded("smolvlm", max_length=plain.length).prepare([captioned])
+        assert none.prompt == plain.prompt
+
+
 def test_images_that_do_not_fit_are_an_error_with_a_remedy(
     loaded: Loaded, image_dataset: Path, spool: SpooledImages
 ) -> None:

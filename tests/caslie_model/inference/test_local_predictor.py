@@ -10,7 +10,7 @@ import pytest
 from caslie_model.adapters.loading import load_for_evaluation
 from caslie_model.config.presets import evaluate_config
 from caslie_model.data.samples import read_samples
-from caslie_model.inference.local_predictor import LocalPredictor, PromptInTokens, alike_batches
+from caslie_model.inference.local_predictor import LocalPredictor, PromptInTokens, question_batches
 from caslie_model.inference.questions import Question
 
 TASKS = ("answerability_prediction", "sentiment_analysis", "product_substitute_identification")
@@ -47,7 +47,7 @@ def test_a_batch_has_an_instruction_in_common(predictor: LocalPredictor, dataset
         Question(replace(sample, instruction=f"Instruction {number % 3}: how satisfied is the customer?"))
         for number, sample in enumerate(samples)
     ]
-    batches = list(alike_batches(predictor.prepare(asked), SIZE))
+    batches = list(question_batches(predictor.prepare(asked), SIZE))
     assert [len(batch) for batch in batches] == [SIZE] * 3
     assert all(len({each.question.sample.instruction for each in batch}) == 1 for batch in batches)
     assert {each.question.key for batch in batches for each in batch} == {each.key for each in asked}
@@ -57,18 +57,20 @@ def test_a_batch_has_an_instruction_in_common(predictor: LocalPredictor, dataset
 def test_the_batch_that_takes_most_memory_is_first(
     prepared: list[PromptInTokens], monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
-    monkeypatch.setattr("caslie_model.inference.local_predictor.ALIKE", window)
+    monkeypatch.setattr("caslie_model.inference.shared_start.ALIKE", window)
     for count in (2, 9, len(prepared)):
         chosen = prepared[:count]
-        sizes = [len(batch) * max(each.length for each in batch) for batch in alike_batches(chosen, SIZE)]
+        sizes = [len(batch) * max(each.length for each in batch) for batch in question_batches(chosen, SIZE)]
         assert sizes[0] == max(sizes)
         if count % SIZE == 0 or count < SIZE:
             assert sizes[0] == min(count, SIZE) * max(each.length for each in chosen)
 
 
 def test_batches_do_not_depend_on_the_order_of_questions(prepared: list[PromptInTokens]) -> None:
-    batches = [[each.question.key for each in batch] for batch in alike_batches(prepared, SIZE)]
-    assert [[each.question.key for each in batch] for batch in alike_batches(prepared[::-1], SIZE)] == batches
+    batches = [[each.question.key for each in batch] for batch in question_batches(prepared, SIZE)]
+    assert [
+        [each.question.key for each in batch] for batch in question_batches(prepared[::-1], SIZE)
+    ] == batches
 
 
 def test_an_answer_is_the_same_whatever_makes_a_batch(

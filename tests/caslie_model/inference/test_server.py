@@ -4,6 +4,7 @@ import base64
 import io
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,6 +98,18 @@ def test_images_stand_in_their_places_as_data_uris() -> None:
     assert base64.b64decode(own[2]) == images.content(small.key)
     assert shrunk[0] == "data:image/jpeg"
     assert Image.open(io.BytesIO(base64.b64decode(shrunk[2]))).size == (200, 50)
+
+
+def test_captions_are_part_of_the_message() -> None:
+    asked = question(7)
+    captioned = replace(
+        asked, sample=replace(asked.sample, image_roles=("review",), captions=("A red mug.",))
+    )
+    with ChatServer(say("negative")) as server:
+        answers(opened(server), [asked])
+        answers(opened(server), [captioned])
+    before, after = (each.body["messages"][0]["content"] for each in server.asked)
+    assert after.replace("what the image shows: A red mug.\n", "") == before != after
 
 
 def test_shots_are_earlier_turns() -> None:

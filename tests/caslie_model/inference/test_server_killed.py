@@ -19,6 +19,7 @@ import pytest
 from caslie_model.inference.prediction_log import PREDICTIONS
 from tests.servers.chat_questions import number_of
 from tests.servers.chat_server import Asked, Canned, ChatServer, completion
+from tests.servers.faults import fault_of
 
 ROOT = Path(__file__).parents[3]
 CONCURRENCY = 16
@@ -81,24 +82,11 @@ class Faulty:
         number = number_of(asked)
         with self._lock:
             self.tries[number] += 1
-            fault = self._fault(number) if self.tries[number] == 1 else None
+            fault = fault_of(number) if self.tries[number] == 1 else None
             if fault is None:
                 self.answered[number] += 1
         delay = 3.0 if number == 5 else 0.002 * (number % 7)
         return fault or Canned(completion("ABC"[number % 3]), delay=delay)
-
-    @staticmethod
-    def _fault(number: int) -> Canned | None:
-        if number in (300, 1300):
-            return Canned(completion("late"), delay=30)
-        return {
-            3: Canned(status=429, headers={"Retry-After": "1"} if number in (103, 1103) else {}),
-            17: Canned({"error": {"message": "out of memory"}}, 500),
-            31: Canned(b"<html>"),
-            47: Canned({"choices": []}),
-            59: Canned(drops=True),
-            71: Canned(completion("", finish_reason="length")),
-        }.get(number % 100)
 
 
 @pytest.mark.slow

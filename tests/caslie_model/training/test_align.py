@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
@@ -16,15 +15,15 @@ import caslie_model.training.align
 from caslie_model.adapters.loading import load_for_evaluation
 from caslie_model.config.presets import align_config, evaluate_config
 from caslie_model.config.training import AlignConfig
+from caslie_model.data.catalogue import read_catalogue
 from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.training.align import (
     align,
     alignment_samples,
     correct_attributes,
     product_images,
-    read_catalogue,
 )
-from mmecinstruct.core.errors import DatasetError, SourceError
+from mmecinstruct.core.errors import DatasetError
 
 CC = "category_classification"
 Row = Callable[..., dict[str, Any]]
@@ -68,56 +67,7 @@ def aligned(image_dataset: Path, catalogue: Path, tmp_path_factory: pytest.TempP
     return align(config(image_dataset, catalogue, out, "images=12", "held_out=0.2")).folder
 
 
-class TestTheCatalogue:
-    TABLE = (
-        {"sku": "A1", "colour": " red;\n wine ", "size": 3.0},
-        {"sku": "", "colour": "blue", "size": 4.0},
-        {"sku": "A2", "colour": "x" * 101, "size": None},
-        {"sku": "A3", "colour": "", "size": 5.5},
-    )
-
-    def write(self, folder: Path, kind: str) -> Path:
-        path = folder / f"products.{kind}"
-        if kind == "parquet":
-            pq.write_table(pa.Table.from_pylist(list(self.TABLE)), path)
-        elif kind == "jsonl":
-            path.write_text("".join(json.dumps(row) + "\n" for row in self.TABLE) + "{broken\n")
-        else:
-            mark = "\t" if kind == "tsv" else ","
-            lines = [mark.join(f'"{"" if v is None else v}"' for v in row.values()) for row in self.TABLE]
-            path.write_text("\n".join([mark.join(self.TABLE[0]), *lines, ""]))
-        return path
-
-    @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "jsonl"])
-    def test_all_table_formats_give_the_same_catalogue(
-        self, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        values = read_catalogue(self.write(tmp_path, kind), "sku", ("colour", "size"))
-        sizes = ("3.0", "5.5") if kind in ("csv", "tsv") else ("3", "5.5")  # text stays as it is written
-        assert values == {
-            "A1": {"colour": "red, wine", "size": sizes[0]},
-            "A2": {},
-            "A3": {"size": sizes[1]},
-        }
-        unusable = 2 if kind == "jsonl" else 1
-        message = f"{unusable} rows without an id or not readable, 1 values too long: left out"
-        assert message in capsys.readouterr().err
-
-    @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
-    def test_a_column_that_is_not_there_is_named(self, kind: str, tmp_path: Path) -> None:
-        path = self.write(tmp_path, kind)
-        with pytest.raises(SourceError, match=r"color.*attributes: color"):
-            read_catalogue(path, "sku", ("color",))
-        with pytest.raises(SourceError, match=r"asin.*id_column"):
-            read_catalogue(path, "asin", ("colour",))
-
-    def test_a_file_that_is_no_table_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(SourceError, match=r"none\.csv: there is no such file"):
-            read_catalogue(tmp_path / "none.csv", "sku", ("colour",))
-        (tmp_path / "a.xlsx").write_text("")
-        with pytest.raises(SourceError, match=r"no reader for '.xlsx'; convert it to .csv, .tsv"):
-            read_catalogue(tmp_path / "a.xlsx", "sku", ("colour",))
-
+class TestSettings:
     def test_without_attributes_there_is_nothing_to_learn(self, image_dataset: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="attributes"):
             config(image_dataset, tmp_path / "c.csv", tmp_path / "o", attributes=())

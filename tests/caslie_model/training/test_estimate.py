@@ -19,7 +19,8 @@ from caslie_model.errors import ModelError, RunError
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.device import CPU
 from caslie_model.training.align import align
-from caslie_model.training.estimate import Estimate, estimate, estimate_json, estimate_table, weights_are_here
+from caslie_model.training.estimate import Estimate, estimate, weights_are_here
+from caslie_model.training.estimate_table import estimate_json, estimate_table
 from caslie_model.training.finetune import encode_samples, finetune, select_samples, task_prompts
 from caslie_model.vision.visual_inputs import load_visual_inputs
 

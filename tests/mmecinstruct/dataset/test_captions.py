@@ -16,8 +16,18 @@ import pytest
 from mmecinstruct.dataset.configs import card_configs
 from mmecinstruct.dataset.shards import find_shards, parse_shard_path
 from mmecinstruct.dataset.validate import validate_folder
+from mmecinstruct.publish.captions_card import card_with_captions
 from mmecinstruct.publish.push import push_folder
-from mmecinstruct.schemas.captions import CAPTIONS, PROVENANCE_KEY, captions_path, parse_captions_path
+from mmecinstruct.schemas.captions import (
+    CAPTIONS,
+    JUDGED_KEY,
+    KEPT,
+    PROVENANCE_KEY,
+    caption_fingerprint,
+    captions_path,
+    kept_path,
+    parse_captions_path,
+)
 
 Rows = list[dict[str, Any]]
 
@@ -132,6 +142,89 @@ def test_load_dataset_takes_captions_for_no_data(captioned: tuple[Path, str, Row
         pq.read_metadata(folder / shard).num_rows for shard in find_shards(folder) if f"/{split}-" in shard
     )
     assert loaded.num_rows == rows
+
+
+@pytest.fixture
+def judged(captioned: tuple[Path, str, Rows]) -> tuple[Path, str, Rows]:
+    """A dataset folder with captions, the path of decisions about them, and their rows."""
+    folder, path, rows = captioned
+    decisions: Rows = [
+        {
+            "sample_id": row["sample_id"],
+            "position": row["position"],
+            "caption_fingerprint": caption_fingerprint(row),
+            "kept": number % 2 == 0,
+            "score": 0.5,
+            "votes": ["yes", None],
+        }
+        for number, row in enumerate(rows)
+    ]
+    _, task, split = parse_captions_path(path) or ("", "", "")
+    write_decisions(folder, kept_path("tiny", "vote", task, split), decisions)
+    return folder, kept_path("tiny", "vote", task, split), decisions
+
+
+def write_decisions(folder: Path, path: str, rows: Rows, told: Any = None) -> Path:
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    schema = KEPT.with_metadata({JUDGED_KEY: json.dumps({"judges": told})})
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / path)
+    return folder
+
+
+DECISION_DAMAGES: dict[str, tuple[Callable[[Rows], Rows], set[str]]] = {
+    "another sample": (change(0, sample_id="nobody"), {"caption_unknown", "decision_missing"}),
+    "another caption": (change(0, caption_fingerprint="0" * 16), {"caption_changed"}),
+    "a repeated row": (lambda rows: [*rows, rows[0]], {"decision_repeated"}),
+    "a missing row": (lambda rows: rows[1:], {"decision_missing"}),
+}
+
+
+@pytest.mark.parametrize("name", DECISION_DAMAGES)
+def test_a_damaged_decision_is_found(judged: tuple[Path, str, Rows], name: str) -> None:
+    folder, path, rows = judged
+    damage, reasons = DECISION_DAMAGES[name]
+    problems = validate_folder(write_decisions(folder, path, damage(rows)))
+    assert {(problem.file, problem.reason) for problem in problems} == {(path, reason) for reason in reasons}
+
+
+def test_decisions_are_valid_and_published_without_logs(judged: tuple[Path, str, Rows]) -> None:
+    folder, path, _ = judged
+    (folder / path).with_name("report.json").write_text("{}\n")
+    log = folder / "captions" / "tiny" / "judges" / "small-1234" / "predictions.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("{}\n")
+    assert validate_folder(folder) == []
+    sent = [name for name, _ in push_folder(folder, "user/name", private=False, dry_run=True).files]
+    assert path in sent
+    assert not any("judges" in name or "report" in name for name in sent)
+
+
+def test_the_published_card_tells_of_captions_and_judges(judged: tuple[Path, str, Rows]) -> None:
+    folder, path, rows = judged
+    write_decisions(folder, path, rows, told=[{"model": "small|judge"}])
+    before = (folder / "README.md").read_text()
+    published = card_with_captions(folder).decode()
+    count = len(rows)
+    assert f"| tiny | `captions/tiny/*.parquet` | tiny | {count} | {count} |" in published
+    assert (
+        f"| tiny/vote | `captions/tiny/kept/vote/*.parquet` | small\\|judge | {-(-count // 2)} | {count} |"
+        in published
+    )
+    # A downloaded folder is valid, and its card is the same when it is published again.
+    (folder / "README.md").write_text(published)
+    assert validate_folder(folder) == []
+    assert card_with_captions(folder).decode() == published
+    shutil.rmtree(folder / "captions")
+    assert card_with_captions(folder).decode() == before
+
+
+def test_decisions_that_cannot_be_published_are_found(judged: tuple[Path, str, Rows]) -> None:
+    folder, path, rows = judged
+    write_decisions(folder, path, rows, told=[{"model": "/home/me/judge"}])
+    shutil.copy(folder / path, (folder / path).with_name("mine.parquet"))
+    write_decisions(folder, path.replace("tiny", "other"), rows)
+    found = {(problem.file.split("/")[1], problem.reason) for problem in validate_folder(folder)}
+    assert found == {("tiny", "path_private"), ("tiny", "file_unexpected"), ("other", "captions_missing")}
 
 
 @pytest.mark.parametrize(
