@@ -32,6 +32,7 @@ from caslie_model.data.samples import Sample, read_samples
 from caslie_model.evaluation.compare import RESAMPLES, compare
 from caslie_model.evaluation.units import sample_units
 from mmecinstruct.schemas.captions import CAPTIONS_FOLDER
+from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import TASKS
 
 # Parts of the test split, by the option `--subset`.
@@ -240,7 +241,8 @@ def _right(out: Path, task: str, name: str, seed: int, samples: Sequence[Sample]
 
 def kept_shares(dataset: Path, full: str) -> Iterator[dict[str, Any]]:
     """Yield how many captions each judge keeps of a task's splits, where the image is needed and where not."""
-    for path in sorted(dataset.glob(f"{CAPTIONS_FOLDER}/*/kept/*/{full}-*.parquet")):
+    found = dataset.glob(f"{CAPTIONS_FOLDER}/*/kept/*/{full}-*.parquet")
+    for path in sorted(found, key=lambda file: (file.parent, SPLITS.index(file.stem.rpartition("-")[2]))):
         split = path.stem.rpartition("-")[2]
         needs = {sample.id: sample.visual_critical for sample in read_samples(str(dataset), full, split)}
         rows = pq.read_table(path, columns=["sample_id", "kept"]).to_pylist()
@@ -282,7 +284,7 @@ def page(found: dict[str, Any]) -> Iterator[str]:
 def _score_table(arms: list[dict[str, Any]], parts: dict[str, Any]) -> Iterator[str]:
     titles = {"visual_critical": "needs image", "not_visual_critical": "text suffices", "all": "all"}
     headings = " | ".join(f"{title}, n = {parts[part]['samples']} | 95 %" for part, title in titles.items())
-    yield f"{parts['all']['metric'].capitalize()}; units: {parts['all']['unit']} ({parts['all']['units']}).\n"
+    yield f"Metric: {parts['all']['metric']}. Units: {parts['all']['unit']} ({parts['all']['units']}).\n"
     yield f"| arm | seed | tokens | seconds | {headings} |"
     yield "|---|---:|---:|---:|" + "---:|---|" * len(titles)
     for row in arms:
