@@ -6,11 +6,9 @@ DATASET is a dataset folder (`mmec build --tasks all` without sources builds the
 
 *Models.* Small random image-text models, those of the tests and a larger one. One image at a time is what the paper's
 scripts do, written anew with transformers: a prompt and an image are prepared, up to 128 tokens generated, then the
-next ones. Here both sides decode greedily, so that texts can be compared. Both are loaded first, and take turns in one
-process.
+next ones. Here both sides decode greedily, so that texts can be compared. Both take turns in one process.
 
-*Equal pairs.* How many images of the dataset have a prompt that another sample asks of the same image: counted, and
-apart from the above, which has different pairs alone.
+*Equal pairs.* How many requests of the dataset another sample makes too: counted, apart from the above.
 
 *Server.* A server in a process of its own answers each request after a fixed time. The bare loop sends the bodies that
 our own `--write-batch` writes, by as many workers on one session of the same HTTP client, and keeps the texts in
@@ -42,6 +40,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads take no C
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests' models and server
 
 import torch
+from captioning_page import MAX_TOKENS, page
 from PIL import Image
 
 import caslie_model
@@ -61,7 +60,6 @@ from caslie_model.runtime.device import choose_device
 from mmecinstruct.tasks import TASKS
 
 # As in the paper's scripts.
-MAX_TOKENS = 128
 # Below the size of the sample's images, which are shrunk by neither side then.
 MAX_PIXELS = 262_144
 TASK, SPLIT = "category_classification", "test"
@@ -341,72 +339,6 @@ def measure_server(options: Any, scratch: Path, delay: float, concurrency: int) 
         "whole_seconds": {way: spread(seconds[way]) for way in seconds},
         "cpu_milliseconds": {way: spread([1000 * each / count for each in cpu[way]]) for way in cpu},
     }
-
-
-# -- results -----------------------------------------------------------------------------------------------
-
-
-def page(record: Result) -> str:
-    """Return the result as Markdown."""
-
-    def shown(each: dict[str, float], digits: int = 2) -> str:
-        return f"{each['median']:.{digits}f} [{each['least']:.{digits}f}, {each['most']:.{digits}f}]"
-
-    lines = [
-        "# Captions per second",
-        "",
-        f"`captioning.py`: float32, {record['threads']} thread(s) of a machine that others use (load before "
-        f"{record['load_before']}, after {record['load_after']}); median [least, most] over {record['repeats']} turns.",
-        "",
-        "## Small random models, beside one image at a time",
-        "",
-        f"Greedy, {MAX_TOKENS} tokens at most. Ratios are those of a turn: one at a time by ours.",
-        "",
-        "| model | weights | images | batch | captions per second: ours | one at a time | ratio | captions per CPU "
-        "second: ours | one at a time | ratio of CPU seconds | equal texts | "
-        "generated again alone | tokens decided alone |",
-        "|---|---:|---:|---:|---|---|---|---|---|---|---:|---:|---:|",
-    ]
-    for name, each in record["models"].items():
-        rates, used = each["captions_per_second"], each["captions_per_cpu_second"]
-        lines.append(
-            f"| {name} | {each['weights']:,} | {each['images']} | {each['batch_size']} | {shown(rates['ours'])} | "
-            f"{shown(rates['single'])} | {shown(each['ratio'])} | {shown(used['ours'])} | {shown(used['single'])} | "
-            f"{shown(each['cpu_ratio'])} | {each['equal_texts']} of {each['images']} | "
-            f"{each['generated_again_alone']} | {each['tokens_decided_alone']} |"
-        )
-    lines += [
-        "",
-        "## Equal pairs of image and prompt",
-        "",
-        "Asked once by ours, each time by the paper's scripts. All samples of the dataset.",
-        "",
-        "| task | images | requests | images per request |",
-        "|---|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {task} | {each['images']:,} | {each['requests']:,} | {each['ratio']} |"
-        for task, each in record["equal_pairs"].items()
-    ]
-    lines += [
-        "",
-        "## A server that answers after a fixed time, beside a bare loop",
-        "",
-        "Requests per second are counted by the server, from the first request to the last answer. *Limit*: requests "
-        "at a time by the server's seconds. The whole command also reads the dataset and writes Parquet.",
-        "",
-        "| server's seconds | at a time | requests | limit per second | ours per second | bare loop per second | ours "
-        "by bare loop | CPU milliseconds a request: ours | bare loop | seconds of the whole command |",
-        "|---:|---:|---:|---:|---|---|---|---|---|---|",
-    ]
-    for each in record["server"]:
-        rates, used = each["requests_per_second"], each["cpu_milliseconds"]
-        lines.append(
-            f"| {each['delay']} | {each['concurrency']} | {each['requests']} | {each['limit_per_second']} | "
-            f"{shown(rates['ours'], 0)} | {shown(rates['bare'], 0)} | {shown(each['of_the_bare_loop'])} | "
-            f"{shown(used['ours'])} | {shown(used['bare'])} | {shown(each['whole_seconds']['ours'])} |"
-        )
-    return "\n".join([*lines, ""])
 
 
 def main() -> None:

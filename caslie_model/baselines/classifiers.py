@@ -18,6 +18,7 @@ from caslie_model.baselines.trivial import fit_majority
 from caslie_model.baselines.tuning import best_on_validation
 from caslie_model.data.samples import Sample
 from caslie_model.runtime.console import say
+from mmecinstruct.auditing.shortcuts.guessers import WORD
 from mmecinstruct.tasks import TASKS
 
 # Inverse strengths of the regularisation; the first is taken without validation samples.
@@ -65,8 +66,6 @@ def fit_options_only(data: FitData) -> Scorer:
     if not any(sample.options for sample in train) or not has_words(flat_options(train)):
         return fit_majority(data)
     from sklearn.feature_extraction.text import TfidfVectorizer
-
-    from mmecinstruct.auditing.shortcuts.guessers import WORD
 
     words = TfidfVectorizer(token_pattern=WORD, ngram_range=(1, 2), sublinear_tf=True)
     words.fit(sorted(set(flat_options(train))))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from caslie_model.adapters.model_kind import model_kind
 from caslie_model.captions.attributes.attribute_captioner import AttributeCaptioner
 from caslie_model.captions.captioner import Captioner, trained_with_images
 from caslie_model.captions.prompts import GENERAL_VERSION, REWRITING_VERSION, TEMPLATES_VERSION
@@ -83,8 +84,6 @@ def check_rewriter(config: CaptionConfig) -> None:
 
 
 def _kind(config: CaptionConfig) -> str:
-    from caslie_model.adapters.model_kind import model_kind
-
     return model_kind(config.captioner)
 
 

@@ -15,6 +15,7 @@ from caslie_model.cli.options import AsJson, Override, Overwrite, Tasks
 from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import comma_list, quiet_libraries, say, show, tell_what_is_kept
+from mmecinstruct.reporting.tables import table_text
 
 panel = Panel("Evaluate")
 
@@ -56,7 +57,6 @@ def baseline(
     """
     from caslie_model.evaluation.evaluate_baselines import table_of_baselines
     from caslie_model.evaluation.tables import print_metrics
-    from mmecinstruct.reporting.tables import table_text
 
     if name == _LIST:
         table = table_of_baselines()

@@ -48,7 +48,8 @@ def test_all_writes_a_folder_for_each_baseline_that_fits(
         "of-sr": Baseline("of-sr", "x", fit_first_option, tasks=("sr",)),
         "of-cc": Baseline("of-cc", "x", fit_first_option, tasks=("cc",)),
     }
-    for name in list(BASELINES):
+    # In reverse, as they are put back from the last one on.
+    for name in reversed(list(BASELINES)):
         monkeypatch.delitem(BASELINES, name)
     for name, baseline in few.items():
         monkeypatch.setitem(BASELINES, name, baseline)

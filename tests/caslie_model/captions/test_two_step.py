@@ -14,6 +14,7 @@ import pytest
 import caslie_model
 from caslie_model.captions import open_captioner
 from caslie_model.captions.estimates import estimate_captions, estimate_text
+from caslie_model.captions.prompts import GENERAL_VERSION, REWRITING_VERSION
 from caslie_model.captions.run import LOG
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.errors import ConfigError, ModelError, RunError
@@ -80,7 +81,7 @@ def test_each_image_is_captioned_once_and_rewritten_for_each_sample(data: Path, 
     assert not any(line_of(asked, "title") for asked in answers.asked["eye"])
     for asked in answers.asked["pen"]:
         assert isinstance(asked.body["messages"][0]["content"], str)
-        assert "Each fact in it must stand in the" in asked.text
+        assert "State only what the caption of\nthe image says" in asked.text
     assert result.folder.name == "eye-rewritten"
     rows = rows_of(data, "eye-rewritten", CC, "train")
     titles = ["lovely mug", "broken lamp", "sturdy chair", "flimsy rug"]
@@ -107,7 +108,7 @@ def test_the_sidecar_names_both_models_and_both_templates(
         "pen",
         50,
     )
-    assert found["templates"] == found["rewriter"]["templates"] == 1
+    assert (found["templates"], found["rewriter"]["templates"]) == (GENERAL_VERSION, REWRITING_VERSION)
     fingerprints = {row["fingerprint"] for row in rows_of(data, "eye-rewritten", CC, "test")}
     for other in ({"two_step": "openai:eye"}, {"max_pixels": 4096}):
         changed = EyeAndPen()

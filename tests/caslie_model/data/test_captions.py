@@ -83,7 +83,8 @@ def test_captions_may_lie_in_another_folder(data: Path, tmp_path: Path) -> None:
 
 def test_names_that_are_not_there_are_named_with_those_that_are(data: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"captions 'made'; run `caslie_model caption --name made`.*folder$"
+        ConfigError,
+        match=r"captions 'made'; run `caslie_model caption --name made`.*folder; captions=none shows none$",
     ):
         captions_root(str(data), None, "made")
     caption_all(data)

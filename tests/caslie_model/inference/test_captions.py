@@ -237,6 +237,6 @@ def test_figures_of_captions_by_right_answers_say_so(evaluated: Callable[..., Pa
     folders = [evaluated(name, captions=f"made/{name}") for name in ("gold-135m", "all")]
     said = [(folder / "metrics.md").read_text() for folder in folders]
     assert "chosen by the right answers (an ablation, no result)" in said[0]
-    assert "right answers" not in said[1]
+    assert "chosen by the right answers" not in said[1]
     models = [each["model"] for each in caslie_model.compare(*folders).content["models"]]
     assert ["chosen by the right answers" in model for model in models] == [True, False]

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 import caslie_model
-from caslie_model.adapters.model_kind import model_kind
+from caslie_model.adapters.model_kind import _kind_on_hub, model_kind
 from caslie_model.backbones.language_model import locate
 from caslie_model.config.presets import predict_config
 from caslie_model.errors import ConfigError, ModelError, RunError
@@ -257,7 +257,7 @@ def test_other_data_is_an_error_and_a_moved_folder_is_not(
     with pytest.raises(RunError, match=r"answers another prompt for sample .*: the dataset changed"):
         ask(write_rows(tmp_path / "turned", turned), out, **asked)
     ask(data, out, **asked, permute_options=1)
-    with pytest.raises(RunError, match=r"order 1\): the dataset changed, the seed"):
+    with pytest.raises(RunError, match=r"order 1\): the dataset changed, its captions, the seed"):
         ask(data, out, **{**asked, "limit": None}, permute_options=1, seed=5)
 
 
@@ -354,6 +354,9 @@ def test_the_form_of_a_name_decides_the_kind_of_model(
         assert model_kind(f"shop/{name}") == ("language" if name == "base" else "image-text")
     (kept / "snapshots" / commit / "prompts").mkdir()
     (kept / "snapshots" / commit / "prompts" / "user.j2").touch()
+    # A command asks once.
+    assert model_kind("shop/eyes") == "image-text"
+    _kind_on_hub.cache_clear()
     assert model_kind("shop/eyes") == "trained"
     with pytest.raises(ModelError, match="'shop/none' cannot be loaded"):
         model_kind("shop/none")
